@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/convrun/convrun/provenance"
+	"github.com/convrun/convrun/provenance/model"
+	"github.com/convrun/convrun/runner"
+)
+
+// findArtifacts recognises the models among the files that the run read as
+// input or wrote. A file that cannot be judged costs a note.
+func findArtifacts(o *runner.Observation) (artifacts []provenance.Artifact, notes []string) {
+	seen := map[string]bool{}
+	for _, file := range o.Files {
+		if file.Class != runner.Input && file.Class != runner.Output {
+			continue
+		}
+		root := model.Root(file.Path)
+		if seen[root] {
+			continue
+		}
+		seen[root] = true
+		format, ok, err := model.Detect(root)
+		if err != nil {
+			notes = append(notes, fmt.Sprintf("whether %s is a model could not be told: %v", root, err))
+			continue
+		}
+		if !ok {
+			continue
+		}
+		m, err := model.Inspect(root)
+		if err != nil {
+			m = unreadable(format, err)
+		}
+		artifacts = append(artifacts, provenance.Artifact{Path: root, Purpose: format.Purpose, Model: m, Files: filesOf(root, format, m, o.Files)})
+	}
+	return withoutParts(artifacts), notes
+}
+
+// unreadable stands for a model that was recognised but is broken: everything
+// about it is unknown, and a finding says why.
+func unreadable(format model.Format, err error) *model.Model {
+	reason := provenance.Unknown + err.Error()
+	m := &model.Model{
+		Format: format.Name, FormatVersion: reason, Producer: reason, Opsets: map[string]int64{}, Inputs: []model.Value{}, Outputs: []model.Value{},
+		Operators: map[string]int{}, Parameters: -1, Parts: []model.Part{},
+		Findings: []model.Finding{{ID: "CR-MODEL-UNREADABLE", Severity: "error", Message: "the model cannot be read", Evidence: err.Error()}},
+	}
+	for _, operation := range model.Operations {
+		m.Elimination = append(m.Elimination, model.Verdict{Operation: operation, Status: model.Unknown, Evidence: []string{reason}})
+	}
+	return m
+}
+
+// filesOf lists the files of a model, its main file first.
+func filesOf(root string, format model.Format, m *model.Model, files []runner.File) []string {
+	folder, paths := filepath.Dir(root), []string{}
+	if format.Directory {
+		folder = root
+		// The main file is what of the folder is no part.
+		for _, file := range files {
+			if name, err := filepath.Rel(root, file.Path); err == nil && filepath.IsLocal(name) && !isPart(m, filepath.ToSlash(name)) {
+				paths = append(paths, file.Path)
+			}
+		}
+	} else {
+		paths = append(paths, root)
+	}
+	for _, part := range m.Parts {
+		if part.Size >= 0 {
+			paths = append(paths, filepath.Join(folder, filepath.FromSlash(part.Name)))
+		}
+	}
+	return paths
+}
+
+func isPart(m *model.Model, name string) bool {
+	return slices.ContainsFunc(m.Parts, func(p model.Part) bool { return p.Name == name })
+}
+
+// withoutParts drops an artifact that is only a part of another one: the file
+// with a model's external data may look like a model of its own.
+func withoutParts(artifacts []provenance.Artifact) []provenance.Artifact {
+	return slices.DeleteFunc(slices.Clone(artifacts), func(a provenance.Artifact) bool {
+		return slices.ContainsFunc(artifacts, func(b provenance.Artifact) bool {
+			return b.Path != a.Path && slices.Contains(b.Files, a.Path)
+		})
+	})
+}
+
+// Bounds on the scripts whose text goes into the log, in bytes.
+const (
+	maxScript  = 64 << 10
+	maxScripts = 256 << 10
+)
+
+// scriptTexts reads the user's own scripts that the run read, bounded, secrets
+// taken out. A script that has changed since it was read is left out.
+func scriptTexts(o *runner.Observation) map[string]string {
+	texts := map[string]string{}
+	left := maxScripts
+	for _, file := range o.Files {
+		if file.Class != runner.Code || !file.Read || file.Written || file.SHA256 == "" || file.Size > int64(min(maxScript, left)) {
+			continue
+		}
+		data, err := os.ReadFile(file.Path)
+		if err != nil || !utf8.Valid(data) || digest.FromBytes(data).Encoded() != file.SHA256 {
+			continue
+		}
+		left -= len(data)
+		texts[file.Path] = runner.Redact(string(data), redactionKey())
+	}
+	return texts
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/spf13/cobra"
+
+	"github.com/convrun/convrun/provenance"
+	"github.com/convrun/convrun/sign"
+)
+
+// trustOptions say whose logs are believed.
+type trustOptions struct {
+	key        string
+	unverified bool
+}
+
+func (t *trustOptions) addKey(command *cobra.Command) {
+	command.Flags().StringVar(&t.key, "key", "", "public key `FILE` of the signer (default: this user's local key)")
+}
+
+func (t *trustOptions) addUnverified(command *cobra.Command) {
+	command.Flags().BoolVar(&t.unverified, "unverified", false, "read the log without verifying its signature; nothing in it can be relied on")
+}
+
+// openedLog is a log that was read; verified is nil when nobody asked.
+type openedLog struct {
+	path      string
+	digest    digest.Digest
+	payload   []byte
+	statement *provenance.Statement
+	verified  *sign.Verified
+}
+
+// openLog reads the log at path and verifies its signature.
+func openLog(path string, trust trustOptions) (*openedLog, error) {
+	data, err := readBounded(path, maxLog)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, noLog(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read log: %w", err)
+	}
+	log := &openedLog{path: path, digest: digest.FromBytes(data)}
+	if trust.unverified {
+		if log.payload, err = sign.UnverifiedPayload(data); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+	} else {
+		key, err := trustedKey(trust.key)
+		if err != nil {
+			return nil, err
+		}
+		verified, err := sign.Verify(data, sign.Trust{Key: key})
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		log.verified, log.payload = &verified, verified.Payload()
+	}
+	if log.statement, err = provenance.Parse(log.payload); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return log, nil
+}
+
+func noLog(path string) error {
+	return withStatus(exitNoLog, withHint(fmt.Errorf("no conversion log at %s", path), "name it with --log, or make one by converting under convrun"))
+}
+
+// logOf finds the log of a file: beside it, or the file itself if it is one.
+func logOf(file string) (log, artifact string) {
+	clean := filepath.Clean(file)
+	if artifact, ok := strings.CutSuffix(clean, logSuffix); ok {
+		return clean, artifact
+	}
+	return clean + logSuffix, clean
+}
+
+// mustExist turns a file that is not there into an error that says so.
+func mustExist(path string) error {
+	if _, err := os.Lstat(path); err != nil {
+		return withStatus(exitFailed, fmt.Errorf("%s: expected the file that its log speaks of, found none", path))
+	}
+	return nil
+}

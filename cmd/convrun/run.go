@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/convrun/convrun/provenance"
+	"github.com/convrun/convrun/runner"
+	"github.com/convrun/convrun/runner/trace"
+)
+
+// descendantGrace is how long processes may outlive the command before its log
+// is written without them.
+const descendantGrace = 3 * time.Second
+
+type runOptions struct {
+	id, model, responsible string
+	inputs, outputs        []string
+	config, key, log       string
+	method, observe        string
+	noCache, quiet         bool
+}
+
+func newRunCommand() *cobra.Command {
+	var o runOptions
+	command := &cobra.Command{
+		Use:   "run [flags] -- COMMAND [ARGUMENT...]",
+		Short: "run a command unchanged and log the conversion",
+		Long: `run starts COMMAND with the very same terminal, descriptors, environment and
+working directory, and ends as it ended. Then it writes the signed conversion
+log beside the frozen model: MODEL.convlog.json. A failed command is logged too.` + exitHelp("run"),
+		Example: "  convrun run -- python export.py --opset 17\n  convrun run --model resnet18@1.4 --key release.key -- python -m tf2onnx.convert --saved-model m --output m.onnx",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("expected a command to run, found none")
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			return ownFailure(runConversion(c.Context(), o, args))
+		},
+	}
+	flags := command.Flags()
+	flags.SetInterspersed(false)
+	flags.StringVar(&o.id, "id", "", "conversion `ID` (default: model name, date, start of a random ID)")
+	flags.StringVar(&o.model, "model", "", "`ID@VERSION` of the verified learning model")
+	flags.StringVar(&o.responsible, "responsible", "", "the `PERSON` who converts, \"Name <mail>\" (default: git, then the system's user)")
+	flags.StringArrayVar(&o.inputs, "input", nil, "`FILE` that the command reads; only needed for what tracing cannot see")
+	flags.StringArrayVar(&o.outputs, "output", nil, "`FILE` or folder that is the frozen model; only needed when it is not found by itself")
+	flags.StringVar(&o.config, "config", "", "configuration `FILE`, counting more than the project's and the user's")
+	flags.StringVar(&o.key, "key", "", "private key `FILE` to sign with (default: configuration, then this user's local key)")
+	flags.StringVar(&o.log, "log", "", "write the log to `PATH` instead of beside the model")
+	flags.StringVar(&o.method, "trace", "", "`METHOD` of watching: seccomp-notify or snapshot (default: the best that works)")
+	flags.StringVar(&o.observe, "observe", "python", "`WHAT` to observe inside: python or off")
+	flags.BoolVar(&o.noCache, "no-cache", false, "hash every file anew")
+	flags.BoolVarP(&o.quiet, "quiet", "q", false, "do not say where the log is")
+	return command
+}
+
+// ownFailure gives convrun's own errors of this verb their status.
+func ownFailure(err error) error {
+	var decided *statusError
+	if err == nil || errors.As(err, &decided) {
+		return err
+	}
+	return withStatus(exitOwnFailure, err)
+}
+
+// runConversion is the whole pipeline: run, describe, draft, sign, place.
+func runConversion(ctx context.Context, options runOptions, argv []string) error {
+	config, meta, err := prepare(options)
+	if err != nil {
+		return err
+	}
+	version := make(chan provenance.Tool, 1)
+	go func() { version <- tool() }()
+
+	observation, err := runner.Run(ctx, options.command(argv))
+	if err != nil {
+		return fmt.Errorf("run %s: %w", argv[0], err)
+	}
+	if observation.StartError != "" {
+		// Nothing has run, so there is nothing to log.
+		return withStatus(observation.ExitCode, fmt.Errorf("%s: %s", argv[0], observation.StartError))
+	}
+	meta.Tool = <-version
+	return childFirst(observation, logRun(ctx, options, config, meta, observation))
+}
+
+// logRun writes and signs the log of a run that has ended.
+func logRun(ctx context.Context, options runOptions, config configuration, meta provenance.Meta, o *runner.Observation) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("internal error while writing the log: %v\n%s", r, debug.Stack())
+		}
+	}()
+	artifacts, notes := findArtifacts(o)
+	o.Capture.Notes = append(o.Capture.Notes, notes...)
+	meta.Scripts = scriptTexts(o)
+	meta.Responsible = responsiblePerson(config.responsible, o.Source.Name, o.Source.Email, o.Host.User)
+	places := placesOf(o, artifacts, meta, options.log)
+	meta.Supersedes = places.replaced()
+
+	statement := provenance.New(o, artifacts, meta)
+	payload, err := statement.Payload()
+	if err != nil {
+		return err
+	}
+	if err := places.writeDraft(payload); err != nil {
+		return err
+	}
+	bundle, err := signPayload(ctx, config.key.value, payload)
+	if err != nil {
+		return withHint(fmt.Errorf("the log is not signed: %w", err), "finish it with: convrun sign %s", places.draft)
+	}
+	if err := places.writeBundle(bundle); err != nil {
+		return err
+	}
+	if !options.quiet {
+		announce(places, &statement)
+	}
+	return nil
+}
+
+// announce is the one line at the end of a run.
+func announce(p places, s *provenance.Statement) {
+	note := ""
+	if !s.Predicate.Capture.Complete {
+		note = " (capture incomplete: " + strings.Join(s.Predicate.Capture.Reasons, "; ") + ")"
+	}
+	say(os.Stderr, "", "log: %s%s", shortPath(p.logs[0]), note)
+}
+
+// childFirst makes the command's own end convrun's, whatever happened to the
+// log; convrun's failure is told, and decides only when the command succeeded.
+func childFirst(o *runner.Observation, err error) error {
+	switch {
+	case o.Signal != "":
+		return &statusError{status: exitOwnFailure, signal: o.Signal, cause: err}
+	case o.ExitCode != 0:
+		return withStatus(o.ExitCode, err)
+	}
+	return err
+}
+
+// prepare reads everything that can be wrong before the command starts.
+func prepare(options runOptions) (configuration, provenance.Meta, error) {
+	config, err := readConfiguration(options.config)
+	if err != nil {
+		return config, provenance.Meta{}, err
+	}
+	for _, flag := range []struct {
+		to    *sourced
+		value string
+	}{{&config.model, options.model}, {&config.responsible, options.responsible}, {&config.key, options.key}} {
+		if flag.value != "" {
+			*flag.to = sourced{flag.value, "flag"}
+		}
+	}
+	config.key.value = expandHome(config.key.value)
+	if config.key.value != "" {
+		if _, err := os.Stat(config.key.value); err != nil {
+			return config, provenance.Meta{}, fmt.Errorf("read key: %w", err)
+		}
+	}
+	meta := provenance.Meta{ID: options.id, ModelSource: config.model.source, Context: config.context, Configuration: config.used}
+	if config.model.value != "" {
+		if meta.ModelID, meta.ModelVersion, err = splitModel(config.model.value); err != nil {
+			return config, meta, err
+		}
+	}
+	if options.observe != "python" && options.observe != "off" {
+		return config, meta, fmt.Errorf("--observe %q: expected python or off", options.observe)
+	}
+	if options.method != "" && options.method != trace.SeccompNotify && options.method != trace.Snapshot {
+		return config, meta, fmt.Errorf("--trace %q: expected %s or %s", options.method, trace.SeccompNotify, trace.Snapshot)
+	}
+	if options.log != "" {
+		if info, err := os.Stat(filepath.Dir(options.log)); err != nil || !info.IsDir() {
+			return config, meta, fmt.Errorf("--log %s: the folder %s does not exist", options.log, filepath.Dir(options.log))
+		}
+	}
+	for _, input := range options.inputs {
+		if _, err := os.Stat(input); err != nil {
+			return config, meta, fmt.Errorf("--input: %w", err)
+		}
+	}
+	return config, meta, nil
+}
+
+// command is what the runner needs to know.
+func (options runOptions) command(argv []string) runner.Command {
+	command := runner.Command{
+		Argv: argv, Environ: rawEnviron(), Method: options.method, NoObserver: options.observe == "off",
+		Inputs: options.inputs, Outputs: options.outputs, Grace: descendantGrace, RedactionKey: redactionKey(),
+	}
+	if dir, err := cacheDir(); err == nil {
+		command.Own = append(command.Own, dir)
+		if !options.noCache {
+			command.CacheDir = dir
+		}
+	}
+	for _, dirOf := range []func() (string, error){configDir, stateDir} {
+		if dir, err := dirOf(); err == nil {
+			command.Own = append(command.Own, dir)
+		}
+	}
+	return command
+}
+
+// shortPath is relative to the working directory where that is shorter.
+func shortPath(path string) string {
+	if directory, err := os.Getwd(); err == nil {
+		if relative, err := filepath.Rel(directory, path); err == nil && filepath.IsLocal(relative) {
+			return relative
+		}
+	}
+	return path
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/mail"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/pelletier/go-toml/v2"
+
+	"github.com/convrun/convrun/provenance"
+)
+
+// settings are what configuration files may say. A project's file can name the
+// model and the people, and nothing that could weaken a log.
+type settings struct {
+	Model       string            `toml:"model"`
+	Responsible string            `toml:"responsible"`
+	Context     map[string]string `toml:"context"`
+	// Key is the private key to sign with: in the user's own file only.
+	Key string `toml:"key"`
+}
+
+const (
+	projectConfig = "convrun.toml"
+	userConfig    = "config.toml"
+	// maxConfig bounds a configuration file, in bytes.
+	maxConfig = 1 << 20
+)
+
+// sourced is a value and where it came from.
+type sourced struct{ value, source string }
+
+// configuration is all files together; the later a file is read, the more it
+// counts: project, user, --config.
+type configuration struct {
+	model, responsible, key sourced
+	context                 map[string]string
+	used                    []provenance.ResourceDescriptor
+}
+
+// readConfiguration reads what there is; given is --config, which must exist.
+func readConfiguration(given string) (configuration, error) {
+	c := configuration{context: map[string]string{}}
+	if err := c.add(projectConfig, "project", false); err != nil {
+		return c, err
+	}
+	if dir, err := configDir(); err == nil {
+		if err := c.add(filepath.Join(dir, userConfig), "user", false); err != nil {
+			return c, err
+		}
+	}
+	if given != "" {
+		return c, c.add(given, "given", true)
+	}
+	return c, nil
+}
+
+func (c *configuration) add(path, role string, mustExist bool) error {
+	data, err := readBounded(path, maxConfig)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !mustExist:
+		return nil
+	case err != nil:
+		return fmt.Errorf("read configuration %s: %w", path, err)
+	}
+	var s settings
+	decoder := toml.NewDecoder(strings.NewReader(string(data))).DisallowUnknownFields()
+	if err := decoder.Decode(&s); err != nil {
+		return withHint(fmt.Errorf("read configuration %s: %s", path, tomlProblem(err)), "docs/configuration.md lists the keys")
+	}
+	if role == "project" && s.Key != "" {
+		return withHint(fmt.Errorf("read configuration %s: a project's file cannot choose the key", path), "put key = … into the user's own configuration, or use --key")
+	}
+	source := "configuration " + path
+	for _, field := range []struct {
+		to    *sourced
+		value string
+	}{{&c.model, s.Model}, {&c.responsible, s.Responsible}, {&c.key, s.Key}} {
+		if field.value != "" {
+			*field.to = sourced{field.value, source}
+		}
+	}
+	for name, value := range s.Context {
+		c.context[name] = value
+	}
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	c.used = append(c.used, provenance.ResourceDescriptor{
+		Name: path, URI: provenance.FileURI(absolute), Digest: map[string]string{"sha256": digest.FromBytes(data).Encoded()},
+		Annotations: &provenance.Annotations{Role: role},
+	})
+	return nil
+}
+
+func tomlProblem(err error) string {
+	var strict *toml.StrictMissingError
+	if errors.As(err, &strict) && len(strict.Errors) > 0 {
+		first := strict.Errors[0]
+		row, _ := first.Position()
+		return fmt.Sprintf("line %d: %q is no key that convrun knows", row, strings.Join(first.Key(), "."))
+	}
+	var decode *toml.DecodeError
+	if errors.As(err, &decode) {
+		row, column := decode.Position()
+		return fmt.Sprintf("line %d, column %d: %s", row, column, decode.Error())
+	}
+	return err.Error()
+}
+
+// splitModel reads ID@VERSION; the last @ divides, and VERSION is required.
+func splitModel(text string) (id, version string, err error) {
+	at := strings.LastIndexByte(text, '@')
+	if at <= 0 || at == len(text)-1 {
+		return "", "", fmt.Errorf("model %q: expected ID@VERSION, for example resnet18@1.4", text)
+	}
+	return text[:at], text[at+1:], nil
+}
+
+// responsiblePerson is the flag's or a file's, else git's, else the user's.
+func responsiblePerson(configured sourced, gitName, gitEmail, account string) provenance.Responsible {
+	switch {
+	case configured.value != "":
+		if address, err := mail.ParseAddress(configured.value); err == nil {
+			name := address.Name
+			if name == "" {
+				name = address.Address
+			}
+			return provenance.Responsible{Name: name, Email: address.Address, Source: configured.source}
+		}
+		return provenance.Responsible{Name: configured.value, Email: provenance.Unknown + "not given", Source: configured.source}
+	case gitName != "":
+		if gitEmail == "" {
+			gitEmail = provenance.Unknown + "git has no user.email"
+		}
+		return provenance.Responsible{Name: gitName, Email: gitEmail, Source: "git config"}
+	case account != "":
+		return provenance.Responsible{Name: account, Email: provenance.Unknown + "not given", Source: "operating system user"}
+	}
+	return provenance.Responsible{
+		Name: provenance.Unknown + "neither given nor known to git or the system", Email: provenance.Unknown + "not given", Source: "none",
+	}
+}
+
+// expandHome lets a configured path start with "~/".
+func expandHome(path string) string {
+	if rest, ok := strings.CutPrefix(path, "~/"); ok {
+		if home, err := os.UserHomeDir(); err == nil {
+			return filepath.Join(home, rest)
+		}
+	}
+	return path
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/convrun/convrun/printable"
+	"github.com/convrun/convrun/provenance"
+)
+
+func newShowCommand() *cobra.Command {
+	var trust trustOptions
+	var asJSON bool
+	command := &cobra.Command{
+		Use: "show [flags] LOG|FILE", Short: "print what a log says", Args: cobra.ExactArgs(1),
+		Long: `show verifies the log's signature and prints what the log says in short. With
+--json it prints the signed Statement, byte for byte. It does not look at the
+model: verify does.` + exitHelp("0", "1", "2", "3", "4"),
+		Example: "  convrun show resnet18.onnx.convlog.json\n  convrun show --json resnet18.onnx",
+		RunE: func(c *cobra.Command, args []string) error {
+			path, _ := logOf(args[0])
+			log, err := openLog(path, trust)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				_, err = fmt.Fprintf(c.OutOrStdout(), "%s\n", log.payload)
+				return err
+			}
+			return show(c.OutOrStdout(), log)
+		},
+	}
+	trust.addKey(command)
+	trust.addUnverified(command)
+	command.Flags().BoolVar(&asJSON, "json", false, "print the Statement as it was signed")
+	return command
+}
+
+// show prints the log for people, one fact a line.
+func show(out io.Writer, log *openedLog) error {
+	var text strings.Builder
+	line := func(label, format string, args ...any) {
+		fmt.Fprintf(&text, "%-16s %s\n", label, printable.String(fmt.Sprintf(format, args...)))
+	}
+	p := &log.statement.Predicate
+	signer := "NOT VERIFIED: nothing below can be relied on"
+	if log.verified != nil {
+		signer = log.verified.Signer().Fingerprint
+	}
+	line("signed by", "%s", signer)
+	line("conversion", "%s", p.Conversion.ID)
+	line("date", "%s", p.Conversion.Date)
+	line("responsible", "%s (%s)", p.Conversion.Responsible.Name, p.Conversion.Responsible.Source)
+	line("learning model", "%s %s", p.VerifiedLearningModel.ID, p.VerifiedLearningModel.Version)
+	line("command", "%s", strings.Join(p.Converter.Command.Argv, " "))
+	line("ended", "%s", ended(p.Run))
+	line("converter", "%s %s", p.Converter.Name, p.Converter.Version)
+	line("framework", "%s %s", p.Framework.Name, p.Framework.Version)
+	for _, m := range p.FrozenModels {
+		line("frozen model", "%s (%s %s) sha256 %s", m.Name, m.Format, m.FormatVersion, orDash(m.Digest["sha256"]))
+		for _, part := range m.Parts {
+			line("  part", "%s sha256 %s", part.Name, orDash(part.Digest["sha256"]))
+		}
+	}
+	for _, row := range p.Elimination {
+		word := string(row.Status)
+		if row.Mode != "" {
+			word += ", " + string(row.Mode)
+		}
+		line("elimination", "%s: %s (%s)", strings.ReplaceAll(string(row.Operation), "_", " "), row.Verdict, word)
+	}
+	for _, input := range p.Inputs {
+		line("input", "%s sha256 %s", input.Name, orDash(input.Digest["sha256"]))
+	}
+	line("packages", "%d loaded", len(p.Packages))
+	for _, finding := range p.Findings {
+		line(finding.Severity, "%s: %s", finding.ID, finding.Message)
+	}
+	capture := "complete"
+	if !p.Capture.Complete {
+		capture = "incomplete: " + strings.Join(p.Capture.Reasons, "; ")
+	}
+	line("capture", "%s, %s", p.Capture.Method, capture)
+	_, err := io.WriteString(out, text.String())
+	return err
+}
+
+func ended(run provenance.Run) string {
+	if run.Signal != nil {
+		return "by " + *run.Signal
+	}
+	return fmt.Sprintf("with exit code %d", run.ExitCode)
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/convrun/convrun/printable"
+)
+
+type verifyOptions struct {
+	trust          trustOptions
+	log            string
+	allowFailedRun bool
+	asJSON         bool
+}
+
+func newVerifyCommand() *cobra.Command {
+	var o verifyOptions
+	command := &cobra.Command{
+		Use: "verify [flags] FILE...", Short: "check a model against its conversion log", Args: cobra.MinimumNArgs(1),
+		Long: `verify finds the log beside FILE (FILE.convlog.json), checks the signature and who
+made it, and hashes every file that the log says the run left: the model, its
+external data, other outputs that are still there. It needs no network.
+
+Without --key it trusts this user's own local key and nobody else's.` + exitHelp("0", "1", "2", "3", "4", "130"),
+		Example: "  convrun verify --key release.pub resnet18.onnx\n  convrun verify --json resnet18.onnx",
+		RunE: func(c *cobra.Command, args []string) error {
+			ctx, cancel := cancellable(c.Context())
+			defer cancel()
+			return runVerify(ctx, c.OutOrStdout(), o, args)
+		},
+	}
+	o.trust.addKey(command)
+	command.Flags().StringVar(&o.log, "log", "", "the log's `PATH`, when it is not beside the file")
+	command.Flags().BoolVar(&o.allowFailedRun, "allow-failed-run", false, "accept the log of a command that failed")
+	command.Flags().BoolVar(&o.asJSON, "json", false, "print one JSON object per line and file")
+	return command
+}
+
+// verdict is what verify says about one file. Verified is set at one place
+// only, after everything else held.
+type verdict struct {
+	File     string `json:"file"`
+	Log      string `json:"log"`
+	Verified bool   `json:"verified"`
+	Status   int    `json:"status"`
+	Error    string `json:"error,omitempty"`
+	// LogSHA256 identifies the log that was verified.
+	LogSHA256       string        `json:"logSha256,omitempty"`
+	Signer          string        `json:"signer,omitempty"`
+	ConversionID    string        `json:"conversionId,omitempty"`
+	Checks          []checkResult `json:"checks"`
+	Files           []fileResult  `json:"files"`
+	CaptureComplete bool          `json:"captureComplete"`
+	ExitCode        *int          `json:"exitCode,omitempty"`
+	Warnings        []string      `json:"warnings"`
+}
+
+type checkResult struct {
+	Name   string `json:"name"`
+	Result string `json:"result"`
+	Detail string `json:"detail"`
+}
+
+func runVerify(ctx context.Context, out io.Writer, o verifyOptions, files []string) error {
+	if o.log != "" && len(files) > 1 {
+		return usage(errors.New("--log goes with one file"))
+	}
+	statuses := make([]int, 0, len(files))
+	var last error
+	for _, file := range files {
+		v, err := verifyFile(ctx, o, file)
+		if err != nil {
+			v.Error = err.Error()
+			v.Status, _ = exitStatus(err)
+			last = err
+		}
+		statuses = append(statuses, v.Status)
+		if err := v.print(out, o.asJSON); err != nil {
+			return err
+		}
+		if err != nil && len(files) > 1 {
+			printError(os.Stderr, err)
+		}
+	}
+	status := worst(statuses)
+	switch {
+	case status == exitOK && last == nil:
+		return nil
+	case len(files) > 1:
+		return withStatus(status, nil)
+	}
+	return withStatus(status, last)
+}
+
+// verifyFile gives a verdict whose Verified is true, or an error.
+func verifyFile(ctx context.Context, o verifyOptions, file string) (v verdict, err error) {
+	logPath, artifact := logOf(file)
+	if o.log != "" {
+		logPath = o.log
+	}
+	v = verdict{File: artifact, Log: logPath, Checks: []checkResult{}, Files: []fileResult{}, Warnings: []string{}}
+	defer func() {
+		if r := recover(); r != nil {
+			v.Verified, err = false, withStatus(exitIncomplete, fmt.Errorf("internal error while verifying %s: %v", file, r))
+		}
+	}()
+	log, err := openLog(logPath, o.trust)
+	if err != nil {
+		return v, err
+	}
+	v.LogSHA256 = log.digest.Encoded()
+	v.Signer = log.verified.Signer().Fingerprint
+	for _, c := range log.verified.Checks() {
+		v.Checks = append(v.Checks, checkResult{c.Name, string(c.Result), c.Detail})
+	}
+	predicate := &log.statement.Predicate
+	v.ConversionID, v.CaptureComplete, v.ExitCode = predicate.Conversion.ID, predicate.Capture.Complete, &predicate.Run.ExitCode
+	if !v.CaptureComplete {
+		v.Warnings = append(v.Warnings, "the capture is incomplete: "+strings.Join(predicate.Capture.Reasons, "; "))
+	}
+	if err := v.checkFiles(ctx, log.statement, artifact); err != nil {
+		return v, err
+	}
+	if err := v.checkRun(log, o.allowFailedRun); err != nil {
+		return v, err
+	}
+	v.Verified = true
+	return v, nil
+}
+
+// checkRun refuses the log of a failed command unless that was asked for.
+func (v *verdict) checkRun(log *openedLog, allowed bool) error {
+	run := log.statement.Predicate.Run
+	if run.ExitCode == 0 && run.Signal == nil {
+		return nil
+	}
+	how := fmt.Sprintf("exit code %d", run.ExitCode)
+	if run.Signal != nil {
+		how = *run.Signal
+	}
+	if allowed {
+		v.Warnings = append(v.Warnings, "the command failed ("+how+")")
+		return nil
+	}
+	return withStatus(exitFailed, withHint(fmt.Errorf("%s: expected the log of a command that succeeded, found that it ended with %s", log.path, how),
+		"to accept it all the same: --allow-failed-run"))
+}
+
+func (v *verdict) print(out io.Writer, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(out).Encode(v)
+	}
+	show := func(format string, args ...any) { fmt.Fprintln(out, printable.String(fmt.Sprintf(format, args...))) }
+	if !v.Verified {
+		show("%s: NOT verified", v.File)
+		return nil
+	}
+	show("%s: verified", v.File)
+	show("  log         %s (sha256 %s)", v.Log, v.LogSHA256)
+	show("  conversion  %s", v.ConversionID)
+	for _, check := range v.Checks {
+		if check.Name == "signature" || check.Result == "not checked" {
+			show("  %-11s %s: %s", check.Name, check.Result, check.Detail)
+		}
+	}
+	for _, file := range v.Files {
+		show("  %-11s %s: %s", file.Role, file.Name, file.Result)
+	}
+	for _, warning := range v.Warnings {
+		show("  warning     %s", warning)
+	}
+	return nil
+}

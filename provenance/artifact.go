@@ -1,0 +1,133 @@
+package provenance
+
+import (
+	"cmp"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/convrun/convrun/provenance/model"
+	"github.com/convrun/convrun/runner"
+)
+
+// Artifact is a model among the files of a run.
+type Artifact struct {
+	// Path is the model's file or folder, absolute and without links.
+	Path    string
+	Purpose model.Purpose
+	Model   *model.Model
+	// Files are all that belong to the model, absolute; its main file is first.
+	Files []string
+}
+
+// Frozen chooses the frozen models of a run among artifacts, the main one
+// first: those declared with --output; else those that an observed converter
+// call wrote; else the outputs of a deployment format; else those of a
+// training format. Among equals the larger comes first, then the path decides.
+func Frozen(o *runner.Observation, artifacts []Artifact) []Artifact {
+	sizes, declared := map[string]int64{}, map[string]bool{}
+	for _, file := range o.Files {
+		if file.Class == runner.Output {
+			sizes[file.Path] = file.Size
+			declared[file.Path] = file.Declared
+		}
+	}
+	var called []string
+	for _, call := range o.Python.Calls {
+		called = append(called, call.Writes...)
+	}
+	var written []Artifact
+	for _, artifact := range artifacts {
+		if slices.ContainsFunc(artifact.Files, func(path string) bool { _, ok := sizes[path]; return ok }) {
+			written = append(written, artifact)
+		}
+	}
+	slices.SortStableFunc(written, func(a, b Artifact) int {
+		return cmp.Or(cmp.Compare(total(b, sizes), total(a, sizes)), strings.Compare(a.Path, b.Path))
+	})
+	for _, choose := range []func(Artifact) bool{
+		func(a Artifact) bool {
+			return slices.ContainsFunc(a.Files, func(path string) bool { return declared[path] })
+		},
+		func(a Artifact) bool { return slices.Contains(called, a.Path) },
+		func(a Artifact) bool { return a.Purpose == model.ForDeployment },
+		func(Artifact) bool { return true },
+	} {
+		var chosen []Artifact
+		for _, artifact := range written {
+			if choose(artifact) {
+				chosen = append(chosen, artifact)
+			}
+		}
+		if len(chosen) > 0 {
+			return chosen
+		}
+	}
+	return nil
+}
+
+func total(a Artifact, sizes map[string]int64) (sum int64) {
+	for _, path := range a.Files {
+		sum += sizes[path]
+	}
+	return sum
+}
+
+// MainOutput is the file or folder that the log lies beside: the first frozen
+// model, else a declared output, else the largest; "" when there is no output.
+func MainOutput(o *runner.Observation, frozen []Artifact) string {
+	if len(frozen) > 0 {
+		return frozen[0].Path
+	}
+	var main runner.File
+	for _, file := range o.Files {
+		if file.Class == runner.Output && !file.Inherited && (main.Path == "" || rank(file) > rank(main)) {
+			main = file
+		}
+	}
+	return main.Path
+}
+
+func rank(file runner.File) int64 {
+	if file.Declared {
+		return file.Size + 1<<62
+	}
+	return file.Size
+}
+
+// Base is the folder that the names of subjects are relative to: the deepest
+// one that holds all of them. For one frozen model it is the folder that the
+// log lies in.
+func Base(o *runner.Observation, frozen []Artifact) string {
+	base := ""
+	for _, artifact := range frozen {
+		base = commonFolder(base, filepath.Dir(artifact.Path))
+	}
+	if len(frozen) == 0 {
+		for _, file := range o.Files {
+			if file.Class == runner.Output && !file.Inherited {
+				base = commonFolder(base, filepath.Dir(file.Path))
+			}
+		}
+	}
+	if base == "" {
+		return o.WorkingDirectory
+	}
+	return base
+}
+
+func commonFolder(a, b string) string {
+	if a == "" {
+		return b
+	}
+	for {
+		if relative, err := filepath.Rel(a, b); err == nil && filepath.IsLocal(relative) {
+			return a
+		}
+		parent := filepath.Dir(a)
+		if parent == a {
+			return a
+		}
+		a = parent
+	}
+}

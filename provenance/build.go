@@ -1,0 +1,532 @@
+package provenance
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/convrun/convrun/runner"
+	"github.com/convrun/convrun/runner/python"
+)
+
+// Phase is the template's phase of the lifecycle for every conversion.
+const Phase = "Inference Management"
+
+// Meta is what only a person, a configuration or convrun itself knows.
+type Meta struct {
+	// ID of the conversion; "" makes one from the model's name, the date and
+	// the invocation.
+	ID string
+	// ModelID and ModelVersion name the verified learning model; ModelSource
+	// says where they come from.
+	ModelID, ModelVersion, ModelSource string
+	Responsible                        Responsible
+	Context                            map[string]string
+	Tool                               Tool
+	Configuration                      []ResourceDescriptor
+	// Supersedes is the log that this one replaces on disk.
+	Supersedes *ResourceDescriptor
+	// Scripts are the texts of code files, by path; a missing one was left out.
+	Scripts map[string]string
+}
+
+// New describes what was observed. artifacts are the model files found among
+// the run's files; those that Frozen chooses become the subjects.
+func New(o *runner.Observation, artifacts []Artifact, meta Meta) Statement {
+	frozen := Frozen(o, artifacts)
+	b := builder{o: o, artifacts: artifacts, frozen: frozen, meta: meta, base: Base(o, frozen)}
+	b.parts = b.roles()
+	log := ConversionLog{
+		Conversion:            b.conversion(),
+		VerifiedLearningModel: b.verifiedLearningModel(),
+		Elimination:           eliminationRows(frozen, sourceVerdicts(o, artifacts)),
+		Framework:             b.framework(),
+		Packages:              b.packages(),
+		Converter:             b.converter(),
+		FrozenModels:          b.frozenModels(),
+		Environment:           b.environment(),
+		Run:                   b.run(),
+		Inputs:                b.inputs(),
+		Outputs:               b.outputs(),
+		Byproducts:            []ResourceDescriptor{},
+		Capture:               b.capture(),
+	}
+	log.Findings = b.findings(&log)
+	return Statement{Type: StatementType, Subject: b.subjects(), PredicateType: PredicateType, Predicate: log}
+}
+
+type builder struct {
+	o         *runner.Observation
+	artifacts []Artifact
+	frozen    []Artifact
+	meta      Meta
+	// base is the folder that names of outputs are relative to.
+	base string
+	// parts maps a file of a frozen model to its role.
+	parts map[string]string
+}
+
+// roles maps the files of the frozen models to "model" or "external-data".
+func (b *builder) roles() map[string]string {
+	roles := map[string]string{}
+	for _, artifact := range b.frozen {
+		for i, path := range artifact.Files {
+			roles[path] = "external-data"
+			if i == 0 {
+				roles[path] = "model"
+			}
+		}
+	}
+	return roles
+}
+
+func (b *builder) conversion() Conversion {
+	context := b.meta.Context
+	if context == nil {
+		context = map[string]string{}
+	}
+	return Conversion{
+		ID: ConversionID(b.o, b.frozen, b.meta.ID), Date: b.o.Started.UTC().Format(time.DateOnly),
+		Responsible: b.meta.Responsible, Phase: Phase, Supersedes: b.meta.Supersedes, Context: context,
+	}
+}
+
+// ConversionID is given, or "<model name>-<UTC date YYYYMMDD>-<first 8 of the
+// invocation UUID>"; a run without a frozen model is named "run".
+func ConversionID(o *runner.Observation, frozen []Artifact, given string) string {
+	if given != "" {
+		return given
+	}
+	name := "run"
+	if len(frozen) > 0 {
+		base := filepath.Base(frozen[0].Path)
+		name = strings.TrimSuffix(base, filepath.Ext(base))
+	}
+	return fmt.Sprintf("%s-%s-%.8s", name, o.Started.UTC().Format("20060102"), o.InvocationID)
+}
+
+func (b *builder) verifiedLearningModel() VerifiedLearningModel {
+	v := VerifiedLearningModel{ID: b.meta.ModelID, Version: b.meta.ModelVersion, Source: b.meta.ModelSource, Artifacts: []ResourceDescriptor{}}
+	if v.ID == "" {
+		v.ID = Unknown + "not given (--model ID@VERSION)"
+		v.Source = "not given"
+	}
+	if v.Version == "" {
+		v.Version = Unknown + "not given (--model ID@VERSION)"
+	}
+	for _, file := range b.o.Files {
+		if format := b.sourceFormat(file); format != "" {
+			descriptor := b.input(file)
+			descriptor.Annotations.Format = format
+			v.Artifacts = append(v.Artifacts, descriptor)
+		}
+	}
+	return v
+}
+
+// sourceFormat is the model format that a file the run read belongs to; "" for
+// any other file.
+func (b *builder) sourceFormat(file runner.File) string {
+	if !isInput(file) {
+		return ""
+	}
+	for _, artifact := range b.artifacts {
+		if b.parts[file.Path] == "" && slices.Contains(artifact.Files, file.Path) {
+			return artifact.Model.Format
+		}
+	}
+	return ""
+}
+
+// isInput tells whether the run read content of the file that was there before.
+func isInput(file runner.File) bool {
+	return file.Class == runner.Input || (file.Class == runner.Output || file.Class == runner.Temporary) && file.Read
+}
+
+func (b *builder) framework() Framework {
+	found := frameworkOf(b.o)
+	if found == nil {
+		reason := "no known framework was loaded"
+		if b.o.Observer != "python" {
+			reason += ", as far as the files show (observer " + b.o.Observer + ")"
+		}
+		return Framework{Name: Unknown + reason, Version: Unknown + reason, Build: map[string]string{}}
+	}
+	f := Framework{Name: found.Name, Version: found.Version, Build: found.Build}
+	if f.Build == nil {
+		f.Build = map[string]string{}
+	}
+	for _, d := range b.o.Distributions {
+		if d.Name == f.Name {
+			f.PURL = d.PURL
+		}
+	}
+	return f
+}
+
+// frameworks in the order in which one is named the framework of a conversion
+// when several were loaded.
+var frameworks = []string{"torch", "tensorflow", "jax", "paddlepaddle", "keras", "mxnet", "scikit-learn", "onnx"}
+
+// frameworkOf is the framework of the converter that was called, else the
+// first of frameworks that was loaded.
+func frameworkOf(o *runner.Observation) *python.Framework {
+	wanted := slices.Clone(frameworks)
+	for _, call := range o.Python.Calls {
+		switch call.Package {
+		case "torch":
+			wanted = append([]string{"torch"}, wanted...)
+		case "tf2onnx", "tensorflow":
+			wanted = append([]string{"tensorflow"}, wanted...)
+		}
+	}
+	for _, name := range wanted {
+		for i := range o.Python.Frameworks {
+			if o.Python.Frameworks[i].Name == name {
+				return &o.Python.Frameworks[i]
+			}
+		}
+		for _, d := range o.Distributions {
+			if d.Name == name {
+				return &python.Framework{Name: d.Name, Version: d.Version, Build: map[string]string{}}
+			}
+		}
+	}
+	return nil
+}
+
+func (b *builder) packages() []Package {
+	packages := []Package{}
+	for _, d := range b.o.Distributions {
+		packages = append(packages, Package{
+			Name: d.Name, Version: d.Version, PURL: d.PURL, Files: d.Files, Digest: known(d.Digest), Integrity: d.Integrity,
+		})
+	}
+	slices.SortFunc(packages, func(x, y Package) int {
+		return cmp.Or(strings.Compare(x.Name, y.Name), strings.Compare(x.Version, y.Version))
+	})
+	return packages
+}
+
+func (b *builder) converter() Converter {
+	c := Converter{
+		Name: b.o.Argv[0], Version: Unknown + "no converter call was observed", Observation: "observed",
+		Command: Command{Argv: b.o.Argv, WorkingDirectory: b.o.WorkingDirectory, Executable: b.executable()},
+		Calls:   []Call{}, Scripts: []Script{}, Source: b.source(),
+	}
+	for _, call := range b.o.Python.Calls {
+		c.Calls = append(c.Calls, callOf(call))
+	}
+	if main := mainCall(b.o); main != nil {
+		c.Name, c.Version = main.Function, main.Version
+	} else if b.o.Observer == "python" {
+		c.Observation = Unknown + "no function that convrun knows as a converter was called"
+	} else {
+		c.Observation = Unknown + strings.TrimPrefix(b.o.Observer, "none: ")
+	}
+	for _, file := range b.o.Files {
+		if file.Class == runner.Code && file.Read {
+			text, kept := b.meta.Scripts[file.Path]
+			if !kept {
+				text = Unknown + "left out: too large, not text, or past the limit on scripts"
+			}
+			c.Scripts = append(c.Scripts, Script{Name: b.name(file.Path), URI: FileURI(file.Path), Digest: known(file.SHA256), Text: text})
+		}
+	}
+	return c
+}
+
+// mainCall is the first observed call that converts, nil when there is none.
+func mainCall(o *runner.Observation) *python.Call {
+	for i := range o.Python.Calls {
+		if !o.Python.Calls[i].Saves {
+			return &o.Python.Calls[i]
+		}
+	}
+	return nil
+}
+
+func (b *builder) executable() ResourceDescriptor {
+	if len(b.o.Processes) == 0 {
+		return ResourceDescriptor{Name: Unknown + "the program was not traced"}
+	}
+	first := b.o.Processes[0]
+	return ResourceDescriptor{Name: first.Path, URI: FileURI(first.Path), Digest: sha256Set(first.SHA256)}
+}
+
+func callOf(call python.Call) Call {
+	c := Call{
+		Function: call.Function, Package: call.Package, Version: call.Version, Given: append([]string{}, call.Given...),
+		Arguments: call.Arguments, StartedOn: timestamp(call.Started), Duration: call.Duration.Seconds(), Outcome: call.Outcome,
+	}
+	if c.Arguments == nil {
+		c.Arguments = map[string]any{}
+	}
+	if m := call.Model; m != nil {
+		c.Model = &SourceModel{Class: m.Class, Training: m.Training, Parameters: m.Parameters, Modules: []ModuleCount{}}
+		for _, count := range m.Modules {
+			c.Model.Modules = append(c.Model.Modules, ModuleCount{Class: count.Class, Count: count.Count, Training: count.Training})
+		}
+	}
+	return c
+}
+
+func (b *builder) source() Source {
+	s := b.o.Source
+	return Source{VCS: s.VCS, Commit: orUnknown(s.Commit, s.VCS), Remote: orUnknown(s.Remote, s.VCS), Dirty: s.Dirty}
+}
+
+// orUnknown is value, or the reason why there is none.
+func orUnknown(value, reason string) string {
+	if value != "" {
+		return value
+	}
+	if strings.HasPrefix(reason, Unknown) {
+		return reason
+	}
+	return Unknown + "it could not be read"
+}
+
+func (b *builder) frozenModels() []FrozenModel {
+	models := []FrozenModel{}
+	for _, artifact := range b.frozen {
+		m := artifact.Model
+		f := FrozenModel{
+			Digest: known(""),
+			Name: b.relative(artifact.Path), Format: m.Format, FormatVersion: m.FormatVersion, Producer: m.Producer,
+			Opsets: m.Opsets, Inputs: m.Inputs, Outputs: m.Outputs, Operators: m.Operators, Parameters: m.Parameters, Parts: []ResourceDescriptor{},
+		}
+		for i, path := range artifact.Files {
+			descriptor := b.subject(path)
+			if i == 0 {
+				f.Digest = known(descriptor.Digest["sha256"])
+			} else {
+				f.Parts = append(f.Parts, descriptor)
+			}
+		}
+		models = append(models, f)
+	}
+	return models
+}
+
+// subjects are the files of the frozen models, or all outputs when none of
+// them is a recognised model.
+func (b *builder) subjects() []ResourceDescriptor {
+	subjects := []ResourceDescriptor{}
+	for _, artifact := range b.frozen {
+		for _, path := range artifact.Files {
+			if subject := b.subject(path); subject.Digest != nil {
+				subjects = append(subjects, ResourceDescriptor{Name: subject.Name, Digest: subject.Digest})
+			}
+		}
+	}
+	if len(b.frozen) == 0 {
+		for _, file := range b.o.Files {
+			if file.Class == runner.Output && !file.Inherited && file.SHA256 != "" {
+				subjects = append(subjects, ResourceDescriptor{Name: b.relative(file.Path), Digest: sha256Set(file.SHA256)})
+			}
+		}
+	}
+	if len(subjects) == 0 {
+		subjects = append(subjects, invocationSubject(b.o.InvocationID))
+	}
+	return subjects
+}
+
+// invocationSubject stands in for the outputs of a run that left none: a
+// Statement needs a subject, and no file's digest equals this one.
+func invocationSubject(id string) ResourceDescriptor {
+	return ResourceDescriptor{Name: "urn:uuid:" + id, Digest: sha256Set(digest.FromString(id).Encoded())}
+}
+
+// IsInvocation tells whether a Statement is about a run that left no output.
+func IsInvocation(st *Statement) bool {
+	return len(st.Subject) == 1 && reflect.DeepEqual(st.Subject[0], invocationSubject(st.Predicate.Run.InvocationID))
+}
+
+func (b *builder) subject(path string) ResourceDescriptor {
+	for _, file := range b.o.Files {
+		if file.Path == path {
+			return b.output(file)
+		}
+	}
+	return ResourceDescriptor{Name: b.relative(path), URI: FileURI(path), Annotations: &Annotations{Reason: Unknown + "the run did not touch this file"}}
+}
+
+func (b *builder) inputs() []ResourceDescriptor {
+	inputs := []ResourceDescriptor{}
+	for _, file := range b.o.Files {
+		if isInput(file) || file.Class == runner.Code && file.Read {
+			inputs = append(inputs, b.input(file))
+		}
+	}
+	return inputs
+}
+
+func (b *builder) input(file runner.File) ResourceDescriptor {
+	size, sum := file.Size, file.SHA256
+	if file.Written {
+		size, sum = file.BeforeSize, file.BeforeSHA256
+	}
+	a := &Annotations{Role: "data", Size: &size, Reason: file.Reason, Declared: file.Declared && !file.Written, RequestedAs: file.Requested, Overwritten: file.Written || file.Removed}
+	switch {
+	case file.Class == runner.Code:
+		a.Role = "code"
+	case slices.ContainsFunc(b.artifacts, func(x Artifact) bool { return slices.Contains(x.Files, file.Path) }):
+		a.Role = "model"
+	}
+	name := file.Path
+	if file.RenamedFrom != "" {
+		name = file.RenamedFrom
+	}
+	return ResourceDescriptor{Name: b.name(name), URI: FileURI(name), Digest: sha256Set(sum), Annotations: a}
+}
+
+func (b *builder) outputs() []ResourceDescriptor {
+	outputs := []ResourceDescriptor{}
+	for _, file := range b.o.Files {
+		if file.Class == runner.Output || file.Class == runner.Cache {
+			outputs = append(outputs, b.output(file))
+		}
+	}
+	return outputs
+}
+
+// reportSuffixes mark an output that is meant for reading.
+var reportSuffixes = []string{".md", ".txt", ".log", ".html", ".sarif"}
+
+func (b *builder) output(file runner.File) ResourceDescriptor {
+	role := "other"
+	switch {
+	case b.parts[file.Path] != "":
+		role = b.parts[file.Path]
+	case file.Class == runner.Cache:
+		role = "cache"
+	case slices.Contains(reportSuffixes, strings.ToLower(filepath.Ext(file.Path))):
+		role = "report"
+	}
+	if file.Inherited && b.parts[file.Path] == "" {
+		file.SHA256, file.Reason = "", Unknown+"it was open before the run and may be written to after it"
+	}
+	return ResourceDescriptor{
+		Name: b.relative(file.Path), URI: FileURI(file.Path), Digest: sha256Set(file.SHA256),
+		Annotations: &Annotations{Role: role, Size: &file.Size, Reason: file.Reason, Declared: file.Declared},
+	}
+}
+
+// relative names a file from base, for outputs; name does from the working
+// directory, for everything else. What lies elsewhere keeps its whole path.
+func (b *builder) relative(path string) string { return nameFrom(b.base, path) }
+
+func (b *builder) name(path string) string { return nameFrom(b.o.WorkingDirectory, path) }
+
+func nameFrom(folder, path string) string {
+	if relative, err := filepath.Rel(folder, path); err == nil && filepath.IsLocal(relative) {
+		return filepath.ToSlash(relative)
+	}
+	return filepath.ToSlash(path)
+}
+
+func (b *builder) run() Run {
+	r := Run{
+		InvocationID: b.o.InvocationID, StartedOn: timestamp(b.o.Started), FinishedOn: timestamp(b.o.Finished),
+		ExitCode: b.o.ExitCode, Processes: []Process{}, Network: []Endpoint{}, StillRunning: append([]int{}, b.o.StillRunning...),
+	}
+	if b.o.Signal != "" {
+		r.Signal = &b.o.Signal
+	}
+	for _, p := range b.o.Processes {
+		r.Processes = append(r.Processes, Process{
+			PID: p.PID, Parent: p.Parent, Argv: append([]string{}, p.Argv...),
+			Executable: ResourceDescriptor{Name: p.Path, URI: FileURI(p.Path), Digest: sha256Set(p.SHA256)},
+		})
+	}
+	for _, address := range b.o.Network {
+		if endpoint, ok := endpointOf(address); ok {
+			r.Network = append(r.Network, endpoint)
+		}
+	}
+	switch {
+	case b.o.Capture.Method != "seccomp-notify":
+		r.NetworkNote = Unknown + "connections are not seen with the method " + b.o.Capture.Method
+	case len(r.Network) == 0:
+		r.NetworkNote = "no connection to an IP address was asked for"
+	default:
+		r.NetworkNote = "connections that were asked for; whether they came about is not known"
+	}
+	return r
+}
+
+// endpointOf reads "ip4 192.0.2.1:443".
+func endpointOf(address string) (Endpoint, bool) {
+	family, rest, _ := strings.Cut(address, " ")
+	host, port, err := net.SplitHostPort(rest)
+	if err != nil {
+		return Endpoint{}, false
+	}
+	number, err := strconv.Atoi(port)
+	return Endpoint{Family: family, Address: host, Port: number}, err == nil
+}
+
+func (b *builder) capture() Capture {
+	cached := 0
+	for _, file := range b.o.Files {
+		if file.Cached {
+			cached++
+		}
+	}
+	c := b.o.Capture
+	return Capture{
+		Method: c.Method, Complete: len(c.Reasons) == 0, Reasons: append([]string{}, c.Reasons...), Notes: append([]string{}, c.Notes...),
+		Dropped: c.Dropped, Observer: b.o.Observer, CachedDigests: cached, Convrun: b.meta.Tool,
+		Configuration: append([]ResourceDescriptor{}, b.meta.Configuration...),
+	}
+}
+
+func timestamp(t time.Time) string {
+	if t.IsZero() {
+		return Unknown + "not recorded"
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
+
+// known is a digest set where one always stands: empty when there is none.
+func known(sum string) map[string]string {
+	if set := sha256Set(sum); set != nil && !strings.HasPrefix(sum, Unknown) {
+		return set
+	}
+	return map[string]string{}
+}
+
+// sha256Set is the digest of a ResourceDescriptor; nil leaves it out.
+func sha256Set(sum string) map[string]string {
+	if sum == "" {
+		return nil
+	}
+	return map[string]string{"sha256": sum}
+}
+
+// FileURI writes an absolute path as a "file:" URI (RFC 8089) in which every
+// byte outside RFC 3986's unreserved characters and "/" is percent-encoded.
+func FileURI(path string) string {
+	const hex = "0123456789ABCDEF"
+	var uri strings.Builder
+	uri.WriteString("file://")
+	for i := range len(path) {
+		switch c := path[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-._~/", c) >= 0:
+			uri.WriteByte(c)
+		default:
+			uri.Write([]byte{'%', hex[c>>4], hex[c&15]})
+		}
+	}
+	return uri.String()
+}

@@ -1,0 +1,147 @@
+package provenance
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/convrun/convrun/provenance/model"
+	"github.com/convrun/convrun/runner"
+	"github.com/convrun/convrun/runner/python"
+)
+
+// eliminationRows compares what the source and the frozen models say about
+// each operation. "Eliminated" needs both: a source that had the operation and
+// a frozen model that has it no more.
+func eliminationRows(frozen []Artifact, source map[model.Operation]EliminationSide) []Elimination {
+	rows := make([]Elimination, 0, len(model.Operations))
+	for _, operation := range model.Operations {
+		side := frozenSide(frozen, operation)
+		row := Elimination{Operation: operation, Status: side.Status, Mode: side.Mode, Source: source[operation], Frozen: side}
+		if side.Status == model.Absent && row.Source.Status == model.Present {
+			row.Status, row.Mode = model.Eliminated, model.None
+		}
+		row.Verdict = verdict(row.Status, row.Mode)
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// verdict is what a row means to the document: an operation that acts at run
+// time fails, what could not be decided, or lies stored out of reach, is for a
+// person to review.
+func verdict(status model.Status, mode model.Mode) string {
+	switch {
+	case status == model.Present && mode == model.Training:
+		return "fail"
+	case status == model.Unknown, mode == model.Latent:
+		return "review"
+	}
+	return "pass"
+}
+
+// severity orders verdicts of several frozen models: the worst one counts.
+func severity(v model.Verdict) int {
+	switch verdict(v.Status, v.Mode) {
+	case "fail":
+		return 3
+	case "review":
+		return 2
+	}
+	if v.Status == model.Present || v.Status == model.Folded {
+		return 1
+	}
+	return 0
+}
+
+func frozenSide(frozen []Artifact, operation model.Operation) EliminationSide {
+	if len(frozen) == 0 {
+		return unknownSide("no frozen model was recognised among the outputs")
+	}
+	var worst model.Verdict
+	evidence := []string{}
+	for i, artifact := range frozen {
+		at := slices.IndexFunc(artifact.Model.Elimination, func(v model.Verdict) bool { return v.Operation == operation })
+		v := model.Verdict{Operation: operation, Status: model.Unknown, Evidence: []string{Unknown + "the model gave no verdict"}}
+		if at >= 0 {
+			v = artifact.Model.Elimination[at]
+		}
+		if i == 0 || severity(v) > severity(worst) {
+			worst = v
+		}
+		evidence = append(evidence, v.Evidence...)
+	}
+	return EliminationSide{Status: worst.Status, Mode: worst.Mode, Evidence: evidence}
+}
+
+func unknownSide(reason string) EliminationSide {
+	return EliminationSide{Status: model.Unknown, Evidence: []string{Unknown + reason}}
+}
+
+// sourceVerdicts is what is known of the trained model: the census of the
+// object that the converter was given, and the source files that were read.
+func sourceVerdicts(o *runner.Observation, artifacts []Artifact) map[model.Operation]EliminationSide {
+	verdicts := map[model.Operation]EliminationSide{}
+	for _, operation := range model.Operations {
+		verdicts[operation] = unknownSide("the trained model was not seen: no observed call was given it, and no file of it was read")
+	}
+	for _, artifact := range artifacts {
+		if !slices.ContainsFunc(o.Files, func(f runner.File) bool { return isInput(f) && slices.Contains(artifact.Files, f.Path) }) {
+			continue
+		}
+		for _, v := range artifact.Model.Elimination {
+			if verdicts[v.Operation].Status == model.Unknown {
+				verdicts[v.Operation] = EliminationSide{Status: v.Status, Mode: v.Mode, Evidence: append([]string{}, v.Evidence...)}
+			}
+		}
+	}
+	for _, call := range o.Python.Calls {
+		if call.Model == nil {
+			continue
+		}
+		for operation, classes := range graphClasses {
+			if verdicts[operation].Status == model.Unknown {
+				verdicts[operation] = census(call.Function, call.Model, classes)
+			}
+		}
+	}
+	return verdicts
+}
+
+// graphClasses are the class names, without package, of modules and layers
+// that perform an operation in a graph.
+var graphClasses = map[model.Operation][]string{
+	model.Dropout: {
+		"Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout",
+		"SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianDropout", "GaussianNoise", "StochasticDepth", "DropPath",
+	},
+	model.BatchNormalization: {
+		"BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "LazyBatchNorm1d", "LazyBatchNorm2d", "LazyBatchNorm3d", "SyncBatchNorm",
+		"BatchNormalization", "SyncBatchNormalization", "BatchNormAct2d",
+	},
+}
+
+// census judges an operation by the modules of the source model. A model
+// without such a module may still call the operation as a function, so their
+// absence decides nothing.
+func census(function string, m *python.Model, classes []string) EliminationSide {
+	side := EliminationSide{Status: model.Unknown, Evidence: []string{}}
+	training := 0
+	for _, module := range m.Modules {
+		name := module.Class[strings.LastIndexByte(module.Class, '.')+1:]
+		if slices.Contains(classes, name) {
+			training += module.Training
+			side.Status = model.Present
+			side.Evidence = append(side.Evidence, fmt.Sprintf("%d × %s in the model given to %s, %d of them in training mode", module.Count, module.Class, function, module.Training))
+		}
+	}
+	switch {
+	case side.Status == model.Unknown:
+		return unknownSide(fmt.Sprintf("%s given to %s has no such module, but may call the operation as a function", m.Class, function))
+	case training > 0:
+		side.Mode = model.Training
+	default:
+		side.Mode = model.Inference
+	}
+	return side
+}

@@ -1,0 +1,145 @@
+package provenance
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/convrun/convrun/runner"
+)
+
+// maxLibraries bounds the shared libraries that are listed one by one.
+const maxLibraries = 200
+
+func (b *builder) environment() Environment {
+	h := b.o.Host
+	e := Environment{
+		OS:     OS{Name: h.OS, Version: h.Distribution, Kernel: h.Kernel, Architecture: h.Architecture},
+		CPU:    CPU{Model: h.CPUModel, Cores: h.CPUCores, Features: append([]string{}, h.CPUFeatures...)},
+		Memory: Memory{Total: h.Memory}, Container: h.Container, Accelerators: []Accelerator{}, Interpreters: []Interpreter{},
+		Numerics: map[string]string{}, Variables: h.Variables, WithheldVariables: append([]string{}, h.Withheld...),
+		Libraries: []ResourceDescriptor{},
+	}
+	if e.Variables == nil {
+		e.Variables = map[string]string{}
+	}
+	b.accelerators(&e)
+	b.interpreters(&e)
+	if f := frameworkOf(b.o); f != nil {
+		for name, value := range f.Numerics {
+			e.Numerics[name] = value
+		}
+	}
+	for _, file := range b.o.Files {
+		if file.Class != runner.System && file.Class != runner.Runtime || !file.Read {
+			continue
+		}
+		if file.Class == runner.System && isLibrary(file.Path) && len(e.Libraries) < maxLibraries {
+			e.Libraries = append(e.Libraries, ResourceDescriptor{Name: file.Path, Digest: sha256Set(file.SHA256)})
+		} else {
+			e.SystemFiles++
+		}
+	}
+	return e
+}
+
+func isLibrary(path string) bool {
+	base := filepath.Base(path)
+	return strings.HasSuffix(base, ".so") || strings.Contains(base, ".so.") && base != "ld.so.cache" || strings.HasSuffix(base, ".dylib") || strings.HasSuffix(base, ".dll")
+}
+
+func (b *builder) accelerators(e *Environment) {
+	for _, found := range b.o.Host.Accelerators {
+		name, driver, _ := strings.Cut(found, "\t")
+		e.Accelerators = append(e.Accelerators, Accelerator{Name: name, Driver: orUnknown(driver, "")})
+	}
+	e.AcceleratorsNote = "devices whose kernel driver names itself: NVIDIA and AMD ROCm; others are unknown"
+	if f := frameworkOf(b.o); f != nil {
+		for _, device := range f.Accelerators {
+			if !slices.ContainsFunc(e.Accelerators, func(a Accelerator) bool { return a.Name == device.Name }) {
+				e.Accelerators = append(e.Accelerators, Accelerator{Name: device.Name, Driver: orUnknown(device.Driver, Unknown+"named by "+f.Name+" only")})
+			}
+		}
+	}
+}
+
+func (b *builder) interpreters(e *Environment) {
+	for _, found := range b.o.Python.Interpreters {
+		i := Interpreter{Implementation: found.Implementation, Version: found.Version, Compiler: found.Compiler, Executable: found.Executable, Digest: known("")}
+		for _, process := range b.o.Processes {
+			if process.PID == found.PID && process.SHA256 != "" {
+				i.Digest = known(process.SHA256)
+			}
+		}
+		if !slices.ContainsFunc(e.Interpreters, func(other Interpreter) bool {
+			return other.Version == i.Version && other.Executable == i.Executable
+		}) {
+			e.Interpreters = append(e.Interpreters, i)
+		}
+	}
+}
+
+// findings are what a reader should know: of the models, of the run, of what
+// was asked against what came out. docs/spec has the table of IDs.
+func (b *builder) findings(log *ConversionLog) []Finding {
+	findings := []Finding{}
+	add := func(id, severity, message, evidence string) {
+		findings = append(findings, Finding{ID: id, Severity: severity, Message: message, Evidence: evidence})
+	}
+	for _, artifact := range b.frozen {
+		for _, f := range artifact.Model.Findings {
+			add(f.ID, f.Severity, f.Message, f.Evidence)
+		}
+	}
+	switch {
+	case b.o.Signal != "":
+		add("CR-RUN-FAILED", "error", "the command was ended by "+b.o.Signal, "")
+	case b.o.ExitCode != 0:
+		add("CR-RUN-FAILED", "error", fmt.Sprintf("the command ended with exit code %d", b.o.ExitCode), "")
+	}
+	if len(b.frozen) == 0 {
+		add("CR-NO-MODEL", "warning", "no output was recognised as a model", "")
+	}
+	if !log.Capture.Complete {
+		add("CR-CAPTURE-INCOMPLETE", "warning", "not everything that the run did was seen", strings.Join(log.Capture.Reasons, "; "))
+	}
+	for _, p := range log.Packages {
+		if strings.HasPrefix(p.Integrity, "modified") {
+			add("CR-PACKAGE-MODIFIED", "warning", fmt.Sprintf("%s %s is not as it was installed", p.Name, p.Version), p.Integrity)
+		}
+	}
+	for _, file := range b.o.Files {
+		if (file.Class == runner.Input || file.Class == runner.Code) && file.SHA256 != "" && file.Reason != "" {
+			add("CR-INPUT-CHANGED", "warning", b.name(file.Path)+": "+file.Reason, "")
+		}
+	}
+	for _, model := range log.FrozenModels {
+		for _, call := range log.Converter.Calls {
+			b.opset(add, model, call)
+		}
+	}
+	for _, warning := range b.o.Python.Warnings {
+		add("CR-CONVERTER-WARNING", "note", warning.Message, warning.Category)
+	}
+	for _, problem := range b.o.Python.Problems {
+		add("CR-OBSERVER", "note", "the observer in the Python process reported: "+problem, "")
+	}
+	slices.SortStableFunc(findings, func(x, y Finding) int { return strings.Compare(x.ID, y.ID) })
+	return findings
+}
+
+// opset compares the opset that a call asked for with the one that came out.
+func (b *builder) opset(add func(id, severity, message, evidence string), frozen FrozenModel, call Call) {
+	got, ok := frozen.Opsets[""]
+	if !ok || !slices.Contains(call.Given, "opset_version") && !slices.Contains(call.Given, "opset") {
+		return
+	}
+	for _, name := range []string{"opset_version", "opset"} {
+		if asked, ok := call.Arguments[name].(json.Number); ok && asked.String() != strconv.FormatInt(got, 10) {
+			add("CR-OPSET", "warning", fmt.Sprintf("opset %s was asked for, the model has opset %d", asked, got), frozen.Name+", "+call.Function)
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package model
+
+import "slices"
+
+// The identifiers of findings. They are part of the log's format: greppable,
+// never reused. Their meaning and weight stand in the table below.
+const (
+	PartProblem            = "CR-MODEL-PART"
+	DropoutActive          = "CR-ONNX-DROPOUT-TRAINING"
+	DropoutLeft            = "CR-ONNX-DROPOUT-LEFT"
+	DropoutSwitch          = "CR-ONNX-DROPOUT-SWITCH"
+	BatchNormActive        = "CR-ONNX-BN-TRAINING"
+	BatchNormSource        = "CR-ONNX-BN-TRAINING-SOURCE"
+	BatchNormInputs        = "CR-ONNX-BN-STATISTICS-INPUT"
+	TrainingState          = "CR-ONNX-TRAINING-STATE"
+	LossInGraph            = "CR-ONNX-LOSS"
+	RandomOperator         = "CR-ONNX-RANDOM"
+	ConstantMask           = "CR-ONNX-CONSTANT-MASK"
+	ConstantMaskUnread     = "CR-ONNX-CONSTANT-MASK-UNREAD"
+	UnknownOperator        = "CR-ONNX-UNKNOWN-OPERATOR"
+	UncalledFunction       = "CR-ONNX-FUNCTION-UNCALLED"
+	OverridableInitializer = "CR-ONNX-INITIALIZER-OVERRIDABLE"
+	GraphTooLarge          = "CR-ONNX-GRAPH-TOO-LARGE"
+)
+
+// The severities of findings.
+const (
+	severityError   = "error"
+	severityWarning = "warning"
+	severityNote    = "note"
+)
+
+// findingKinds is the one table of findings.
+var findingKinds = []struct {
+	id, severity string
+	message      string // empty when the place that raises it says what is wrong
+}{
+	{PartProblem, severityError, ""},
+	{DropoutActive, severityError, "dropout acts in this file; ONNX Runtime's default optimizer may hide that by removing the node, other runtimes and settings do not"},
+	{DropoutLeft, severityNote, "a Dropout node without a mode is left in the graph: the model was exported in training mode, though runtimes pass values through it unchanged"},
+	{DropoutSwitch, severityWarning, "whether dropout acts is decided when the model runs"},
+	{BatchNormActive, severityError, "batch normalization uses the statistics of each batch, so that one sample's result depends on the others"},
+	{BatchNormSource, severityWarning, "the exporter was given batch normalization in training mode and wrote it in inference form: the file does not do what the source did"},
+	{BatchNormInputs, severityNote, "the statistics of batch normalization are inputs of the model"},
+	{TrainingState, severityError, "the file holds what only training needs"},
+	{LossInGraph, severityWarning, "the graph computes a loss, which inference does not need"},
+	{RandomOperator, severityWarning, "the graph draws random numbers, and it could not be told what for"},
+	{ConstantMask, severityWarning, "an activation is multiplied by a constant that has only zeros and one other value, as dropout leaves it behind when its mask was folded into a constant"},
+	{ConstantMaskUnread, severityNote, "an activation is multiplied by a constant that was not read, so it could not be told whether that is a folded dropout mask"},
+	{UnknownOperator, severityWarning, "what an operator does is not known: it is neither of ONNX nor defined in the file"},
+	{UncalledFunction, severityNote, "the file defines a function that nothing calls"},
+	{OverridableInitializer, severityNote, "initializers are also listed as inputs, so that whoever runs the model can replace them"},
+	{GraphTooLarge, severityWarning, "the graph was not judged: written out, its functions have more nodes than are looked at"},
+}
+
+// find adds the finding id; message may be empty when the table has one. What
+// holds in many places is one finding, whose evidence is the first of them; the
+// verdicts list more. Only parts are told one by one, up to MaxEvidence of them.
+func (m *Model) find(id, message, evidence string) {
+	for _, kind := range findingKinds {
+		if kind.id != id {
+			continue
+		}
+		if n := m.found(id); n == MaxEvidence || n > 0 && id != PartProblem {
+			return
+		}
+		if message == "" {
+			message = kind.message
+		}
+		m.Findings = append(m.Findings, Finding{ID: id, Severity: kind.severity, Message: message, Evidence: clip(evidence)})
+		return
+	}
+	panic("model: finding without a row in findingKinds: " + id)
+}
+
+// found counts the findings of this kind.
+func (m *Model) found(id string) (n int) {
+	for _, f := range m.Findings {
+		if f.ID == id {
+			n++
+		}
+	}
+	return n
+}
+
+// sortFindings puts findings into the table's order.
+func (m *Model) sortFindings() {
+	row := func(f Finding) int {
+		for i, kind := range findingKinds {
+			if kind.id == f.ID {
+				return i
+			}
+		}
+		return len(findingKinds)
+	}
+	slices.SortStableFunc(m.Findings, func(a, b Finding) int { return row(a) - row(b) })
+}

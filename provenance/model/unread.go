@@ -1,0 +1,130 @@
+package model
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// maxParts bounds how many files one model may consist of.
+const maxParts = 1 << 16
+
+// unread is what can be said of a model whose format is recognised but not
+// read: which file it is.
+func unread(format Format, main string) *Model {
+	m := newModel(format.Name, main)
+	m.FormatVersion, m.Producer = notRead, notRead
+	for _, op := range Operations {
+		m.Elimination = append(m.Elimination, Verdict{Operation: op, Status: Unknown, Evidence: []string{notRead}})
+	}
+	return m
+}
+
+// newModel returns a model with no slice and no map nil.
+func newModel(format, main string) *Model {
+	return &Model{
+		Format: format, Main: main, Parameters: -1,
+		Opsets: map[string]int64{}, Operators: map[string]int{},
+		Inputs: []Value{}, Outputs: []Value{}, Parts: []Part{}, Findings: []Finding{},
+		Elimination: make([]Verdict, 0, len(Operations)),
+	}
+}
+
+// inspectUnread knows a file by its name alone.
+func inspectUnread(path string, format Format) (*Model, error) {
+	return unread(format, filepath.Base(path)), nil
+}
+
+// inspectOpenVINO adds the weights, which lie beside the .xml under the same
+// name; the .xml itself does not say so.
+func inspectOpenVINO(path string, format Format) (*Model, error) {
+	m := unread(format, filepath.Base(path))
+	root, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	weights := strings.TrimSuffix(m.Main, filepath.Ext(m.Main)) + ".bin"
+	if _, err := root.Lstat(weights); err == nil {
+		m.addPart(root, weights)
+	}
+	return m, nil
+}
+
+func inspectSavedModel(path string, format Format) (*Model, error) {
+	main := "saved_model.pb"
+	if !isRegular(filepath.Join(path, main)) {
+		main = "saved_model.pbtxt"
+	}
+	return inspectDirectory(path, format, main)
+}
+
+func inspectPackage(path string, format Format) (*Model, error) {
+	main, _ := packageMain(path)
+	return inspectDirectory(path, format, main)
+}
+
+// inspectDirectory lists every file beneath path but main. It follows no link
+// to a directory, and none that leads out.
+func inspectDirectory(path string, format Format, main string) (*Model, error) {
+	m := unread(format, main)
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	err = fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || name == main {
+			return err
+		}
+		if len(m.Parts) == maxParts {
+			return fmt.Errorf("%s: expected at most %d files, found more", path, maxParts)
+		}
+		m.addPart(root, name)
+		return nil
+	})
+	// The walk orders each folder's entries, which is not the order of names.
+	slices.SortFunc(m.Parts, func(a, b Part) int { return cmp.Compare(a.Name, b.Name) })
+	return m, err
+}
+
+// addPart records the file name beneath root, and a finding when it is not a
+// regular file that can be reached without leaving root.
+func (m *Model) addPart(root *os.Root, name string) {
+	part := statPart(root, name)
+	m.Parts = append(m.Parts, part)
+	if part.Problem != "" {
+		m.find(PartProblem, "part of the model: "+part.Problem, quote(part.Name))
+	}
+}
+
+// statPart asks for the size of the file name beneath root.
+func statPart(root *os.Root, name string) Part {
+	part := Part{Name: name, Size: -1}
+	info, err := root.Stat(filepath.FromSlash(name))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		part.Problem = "file not found"
+	case errors.Is(err, fs.ErrPermission):
+		part.Problem = "permission denied"
+	case err != nil && isLink(root, name):
+		part.Problem = "symbolic link that leads out of the model's folder"
+	case err != nil:
+		part.Problem = "cannot be reached within the model's folder"
+	case !info.Mode().IsRegular():
+		part.Problem = "not a regular file"
+	default:
+		part.Size = info.Size()
+	}
+	return part
+}
+
+func isLink(root *os.Root, name string) bool {
+	info, err := root.Lstat(filepath.FromSlash(name))
+	return err == nil && info.Mode()&fs.ModeSymlink != 0
+}

@@ -1,0 +1,10 @@
+//go:build unix && !linux
+
+package runner
+
+import (
+	"os/signal"
+	"syscall"
+)
+
+func defaultAction(number syscall.Signal) { signal.Reset(number) }

@@ -1,0 +1,22 @@
+//go:build unix
+
+package runner
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// endBySignal raises the signal with its default action, and no core dump:
+// the command has left one if it wanted to.
+func endBySignal(name string) int {
+	number := unix.SignalNum(name)
+	if number == 0 {
+		return 125
+	}
+	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
+	defaultAction(number)
+	_ = unix.Kill(os.Getpid(), number)
+	return 128 + int(number)
+}

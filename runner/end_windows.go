@@ -1,0 +1,3 @@
+package runner
+
+func endBySignal(string) int { return 1 }

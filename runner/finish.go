@@ -1,0 +1,201 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/convrun/convrun/runner/python"
+	"github.com/convrun/convrun/runner/trace"
+)
+
+// finish turns what was collected into the Observation's lists.
+func (w *watch) finish(ctx context.Context, o *Observation, observer *python.Observer) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.declareOutputs()
+	outputs := w.states()
+	w.hash.finish()
+	for _, r := range w.files.records {
+		if file, ok := w.file(r, outputs[r]); ok {
+			o.Files = append(o.Files, file)
+		}
+	}
+	slices.SortFunc(o.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
+	for i := range w.processes {
+		if content := w.programs[i].content; content != nil {
+			w.processes[i].SHA256 = content.sha256
+		}
+	}
+	o.Processes = append([]Process{}, w.processes...)
+	o.Network = []string{}
+	for address := range w.network {
+		o.Network = append(o.Network, address)
+	}
+	slices.Sort(o.Network)
+	w.readPython(o, observer)
+	o.Host = readHost(ctx, w.command.Environ, w.redact)
+	if len(o.StillRunning) > 0 {
+		w.gaps = append(w.gaps, fmt.Sprintf("processes of the run were still running at its end (%s): what they did later is not known", joinInts(o.StillRunning)))
+	}
+	slices.Sort(w.gaps)
+	o.Capture.Reasons = append(o.Capture.Reasons, slices.Compact(w.gaps)...)
+	slices.Sort(o.Capture.Notes)
+	o.Redactions = w.redact.count
+}
+
+// declareOutputs makes sure that a file named with --output has a record, also
+// when nothing was seen of it.
+func (w *watch) declareOutputs() {
+	for _, path := range w.command.Outputs {
+		real := realPath(path)
+		r := w.files.byPath[real]
+		if r == nil {
+			if info, err := os.Stat(real); err != nil || !info.Mode().IsRegular() {
+				continue // a folder, or missing: cmd looks at what was declared
+			}
+			r = &record{path: real, first: real, requested: path, written: true}
+			w.files.records = append(w.files.records, r)
+			w.files.byPath[real] = r
+		}
+		r.declared = true
+	}
+}
+
+// states asks what is on disk of everything written, and queues its digests.
+func (w *watch) states() map[*record]*digest {
+	outputs := map[*record]*digest{}
+	for _, r := range w.files.records {
+		if !r.written || ignored(r.path) {
+			continue
+		}
+		info, err := os.Lstat(r.path)
+		if err != nil || !info.Mode().IsRegular() {
+			continue
+		}
+		outputs[r] = w.hash.queue(r.path, -1, trace.IDOf(info), false)
+	}
+	return outputs
+}
+
+// file is the record as the Observation has it; ok is false for a file that
+// was never there.
+func (w *watch) file(r *record, after *digest) (file File, ok bool) {
+	file = File{
+		Path: r.path, Requested: r.requested, Read: r.read, Written: r.written, Executed: r.executed,
+		Removed: r.removed, Declared: r.declared, Inherited: r.inherited, Class: r.class,
+	}
+	if r.first != r.path {
+		file.RenamedFrom = r.first
+	}
+	before := r.content
+	switch {
+	case after != nil:
+		file.Class = Output
+		if isCache(r.path) {
+			file.Class = Cache
+		}
+		after.describe(&file)
+		if before != nil {
+			file.BeforeSHA256, file.BeforeSize = before.sha256, before.id.Size
+		}
+		return file, true
+	case r.written && r.inode == (trace.Inode{}) && !r.removed:
+		return file, false // an attempt that made no file
+	case r.written && before == nil:
+		file.Class = Temporary
+		return file, true
+	case before == nil:
+		return file, false
+	}
+	before.describe(&file)
+	if (file.Class == Input || file.Class == Code) && file.SHA256 != "" && !r.written && !r.removed {
+		if info, err := os.Lstat(r.path); err == nil && trace.IDOf(info) != before.id {
+			file.Reason = "it was changed during the run, after it had been read, by something other than the run"
+		}
+	}
+	return file, true
+}
+
+func (d *digest) describe(file *File) {
+	file.Size, file.SHA256, file.Reason, file.Cached = d.id.Size, d.sha256, d.reason, d.cached
+}
+
+// readPython takes what the observer recorded and finds the distributions
+// behind the files of packages.
+func (w *watch) readPython(o *Observation, observer *python.Observer) {
+	var loaded []python.LoadedFile
+	for _, file := range o.Files {
+		if file.Read && file.Class == Package {
+			loaded = append(loaded, python.LoadedFile{Path: file.Path, SHA256: file.SHA256})
+		}
+	}
+	var problems []string
+	o.Distributions, problems = python.Distributions(loaded, w.hash.sum)
+	o.Capture.Notes = append(o.Capture.Notes, problems...)
+	if observer == nil {
+		return
+	}
+	record, err := observer.Read()
+	if err != nil {
+		o.Observer = "none: " + err.Error()
+		return
+	}
+	w.redactRecord(&record)
+	o.Python = record
+	switch {
+	case len(record.Interpreters) > 0:
+		o.Observer = "python"
+	case w.ranPython():
+		o.Observer = "none: a Python ran without it (python -I, -E or -S, a frozen program, or an early end)"
+	case o.Capture.Method == trace.Snapshot:
+		o.Observer = "none: no Python that it could watch was started"
+	default:
+		o.Observer = "none: no observer for this program"
+	}
+}
+
+func (w *watch) ranPython() bool {
+	return slices.ContainsFunc(w.processes, func(p Process) bool { return strings.HasPrefix(filepath.Base(p.Path), "python") })
+}
+
+func (w *watch) redactRecord(record *python.Record) {
+	for i := range record.Calls {
+		call := &record.Calls[i]
+		w.redact.value(call.Arguments)
+		call.Outcome = w.redact.text(call.Outcome)
+	}
+	for i := range record.Warnings {
+		record.Warnings[i].Message = w.redact.text(record.Warnings[i].Message)
+	}
+	for i := range record.Problems {
+		record.Problems[i] = w.redact.text(record.Problems[i])
+	}
+}
+
+// readsCompiled lets a read of the bytecode of a module of the user's own stand
+// for its source: the interpreter compares the two itself and opens only the
+// former.
+func (w *watch) readsCompiled(e *trace.Event) {
+	if e.Op != trace.Open || e.Access != trace.Read || !strings.HasSuffix(e.Path, ".pyc") || w.class.class(e.Path, false) != Code {
+		return
+	}
+	source, ok := python.SourceOf(e.Path)
+	if !ok {
+		return
+	}
+	if info, err := os.Stat(source); err == nil && info.Mode().IsRegular() {
+		e.Path, e.ID, e.Handle = source, trace.IDOf(info), -1
+	}
+}
+
+func joinInts(numbers []int) string {
+	words := make([]string, len(numbers))
+	for i, n := range numbers {
+		words[i] = fmt.Sprint(n)
+	}
+	return strings.Join(words, ", ")
+}

@@ -1,0 +1,753 @@
+"""Observes the functions of TABLE: which were called, with what, and how they
+ended. Loaded by sitecustomize.py when a machine learning framework is imported;
+needs Python 3.8.
+
+A wrapper around a function would be seen: it is a frame in tracebacks, it
+shifts the stack level of warnings, and torch writes the Python stack into a
+model that it exports with verbose=True. So no function is replaced. The code
+of a function is compiled once more from its own source, with a call of ours put
+before its first statement; the function object, its frame and all its line and
+column numbers stay what they were. When the source does not compile to exactly
+the code that the function has, it is left alone and a problem is recorded.
+
+To tell an argument that the caller gave from a default, the defaults of an
+observed function are replaced by marks that stand for them; the first thing the
+function does is to put the true values back.
+"""
+import ast
+import inspect
+import os
+import sys
+import time
+import warnings
+import _thread
+from importlib.machinery import SourceFileLoader
+
+
+class Row:
+    """One observed function."""
+
+    def __init__(self, name, package, model=None, reads=(), writes=(), saves=False):
+        self.name = name  # as a user calls it
+        self.package = package  # top-level module whose __version__ counts
+        self.model = model  # the parameter that holds the model object
+        self.reads = reads  # parameters that name files to read
+        self.writes = writes  # parameters that name files to write
+        self.saves = saves  # writes a model that was converted before
+
+
+class Shown:
+    """The function that shows a warning, after all filters."""
+
+
+class Logged:
+    """The function that hands a log record to the handlers."""
+
+
+# Module, then the function in it: what is observed. A function that another
+# row's function calls is a part of that one and is not recorded.
+TABLE = {
+    "torch.onnx": {
+        "export": Row("torch.onnx.export", "torch", model="model", writes=("f",)),
+    },
+    "torch.onnx._internal.exporter._onnx_program": {
+        "ONNXProgram.save": Row("torch.onnx.ONNXProgram.save", "torch", writes=("destination",), saves=True),
+    },
+    "tf2onnx.convert": {
+        "from_keras": Row("tf2onnx.convert.from_keras", "tf2onnx", model="model", writes=("output_path",)),
+        "from_function": Row("tf2onnx.convert.from_function", "tf2onnx", writes=("output_path",)),
+        "from_graph_def": Row("tf2onnx.convert.from_graph_def", "tf2onnx", writes=("output_path",)),
+        "from_tflite": Row("tf2onnx.convert.from_tflite", "tf2onnx", reads=("tflite_path",), writes=("output_path",)),
+    },
+    # What `python -m tf2onnx.convert` calls: that module runs as __main__, and
+    # its own functions are none that an import hook sees.
+    "tf2onnx.tfonnx": {
+        "process_tf_graph": Row("tf2onnx.tfonnx.process_tf_graph", "tf2onnx", reads=("tflite_path", "tfjs_path")),
+    },
+    "tf2onnx.utils": {
+        "save_protobuf": Row("tf2onnx.utils.save_protobuf", "tf2onnx", writes=("path",), saves=True),
+        "save_onnx_zip": Row("tf2onnx.utils.save_onnx_zip", "tf2onnx", writes=("target_path",), saves=True),
+    },
+    "warnings": {"_showwarnmsg": Shown()},
+    "logging": {"Logger.callHandlers": Logged()},
+}
+
+# Loggers whose records of level WARNING and above are kept, with those below.
+LOGGERS = ("torch.onnx", "onnxscript", "onnx_ir", "tf2onnx", "tensorflow")
+
+# Bounds of what is kept of one call.
+DEPTH, ITEMS, NODES, CHARACTERS = 8, 200, 4000, 4000
+
+# Warnings and log records kept of one process.
+NOTES = 1000
+
+PLACE = "convrun: the probe's place"
+
+
+class Default:
+    """Stands for a parameter's default until the function has started."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value):
+        self.value = value
+
+    def __repr__(self):
+        return repr(self.value)
+
+
+class Recorder:
+    def __init__(self, observer):
+        self.observer = observer
+        self.state = _thread._local()
+        self.calls = 0
+        self.notes = 0
+        for module, rows in TABLE.items():
+            if module in sys.modules:
+                self.instrument(sys.modules[module], rows)
+
+    def find_spec(self, name, path, target):
+        """Finds a module of TABLE with the other finders, and arranges that
+        its functions are instrumented once it has been executed."""
+        rows = TABLE.get(name)
+        if rows is None:
+            return None
+        for finder in list(sys.meta_path):
+            find = getattr(finder, "find_spec", None)
+            if finder is self.observer or find is None:
+                continue
+            spec = find(name, path, target)
+            if spec is not None:
+                break
+        else:
+            return None
+        # The class is put back before the module is executed: the loader that
+        # the program sees is the very object that it would have seen.
+        if type(spec.loader) is SourceFileLoader:
+            spec.loader.__class__ = Loader
+            spec.loader.convrun = lambda module: self.instrument(module, rows)
+        else:
+            self.observer.append({
+                "kind": "problem",
+                "message": "%s is loaded by %s, its calls are not observed" % (name, qualified(type(spec.loader))),
+            })
+        return spec
+
+    def instrument(self, module, rows):
+        for path, row in rows.items():
+            try:
+                function = module
+                for name in path.split("."):
+                    function = vars(function)[name]
+                if isinstance(row, Shown):
+                    splice(function, Note(self, self.shown), False)
+                elif isinstance(row, Logged):
+                    splice(function, Note(self, self.logged), False)
+                else:
+                    mark(function, Probe(self, row, function, module))
+            except KeyError:
+                pass  # this version of the package has no such function
+            except Exception:
+                self.observer.problem("observe %s.%s" % (module.__name__, path))
+
+    def shown(self, message):
+        category = message.category or type(message.message)
+        self.note("warnings", qualified(category), str(message.message), message.filename, message.lineno)
+
+    def logged(self, logger, record):
+        if record.levelno >= 30 and any(record.name == n or record.name.startswith(n + ".") for n in LOGGERS):
+            self.note(record.name, record.levelname, record.getMessage(), record.pathname, record.lineno)
+
+    def note(self, source, category, message, filename, line):
+        self.notes += 1
+        if self.notes > NOTES:
+            return
+        self.observer.append({
+            "kind": "warning", "pid": os.getpid(), "source": source, "category": category,
+            "message": clip(message), "file": clip(str(filename)), "line": int(line or 0),
+        })
+
+    def frameworks(self):
+        for name, describe in FRAMEWORKS.items():
+            module = sys.modules.get(name)
+            if module is None or not hasattr(module, "__version__"):
+                continue
+            facts = Facts()
+            try:
+                describe(facts, module)
+            except Exception:
+                self.observer.problem("describe %s" % name)
+            self.observer.append({
+                "kind": "framework", "pid": os.getpid(), "name": name, "version": str(module.__version__),
+                "build": facts.build, "numerics": facts.numerics, "accelerators": facts.accelerators,
+            })
+
+    def finish(self):
+        self.frameworks()
+        if self.notes > NOTES:
+            self.observer.append({"kind": "dropped", "count": self.notes - NOTES})
+
+
+class Note:
+    """Is told the arguments of a function and does nothing to its call."""
+
+    def __init__(self, recorder, tell):
+        self.recorder = recorder
+        self.tell = tell
+
+    def enter(self, *values):
+        state = self.recorder.state
+        if getattr(state, "busy", False):
+            return
+        state.busy = True
+        try:
+            self.tell(*values)
+        except Exception:
+            self.recorder.observer.problem("note a warning")
+        finally:
+            state.busy = False
+
+
+class Probe:
+    """Is told the start and the end of each call of one function."""
+
+    def __init__(self, recorder, row, function, module):
+        self.recorder = recorder
+        self.row = row
+        self.module = module
+        self.signature = inspect.signature(function)
+
+    def enter(self, *values):
+        """Notes the call and returns the true values of the parameters."""
+        calls = self.recorder.state.__dict__.setdefault("calls", [])
+        call = {"error": None, "pid": None}
+        calls.append(call)
+        given = [type(value) is not Default for value in values]
+        values = tuple([value.value if type(value) is Default else value for value in values])
+        if len(calls) == 1:
+            self.start(call, given, values)
+        return values
+
+    def start(self, call, given, values):
+        state, recorder, row = self.recorder.state, self.recorder, self.row
+        before = getattr(state, "busy", False)
+        state.busy = True
+        try:
+            recorder.calls += 1
+            call["id"] = recorder.calls
+            parameters = list(self.signature.parameters.values())
+            names = [p.name for p in ordered(parameters)]
+            arguments = dict(zip(names, values))
+            package = sys.modules.get(row.package)
+            describe = Describer()
+            record = {
+                "kind": "start", "id": call["id"], "pid": os.getpid(), "time": str(time.time_ns()),
+                "function": row.name, "module": self.module.__name__,
+                "file": str(getattr(self.module, "__file__", None) or ""),
+                "package": row.package, "version": str(getattr(package, "__version__", "")),
+                "saves": row.saves,
+                "given": [n for n, g in zip(names, given) if g and not empty(self.signature, n, arguments[n])],
+                "reads": [p for n in row.reads for p in paths(arguments.get(n))],
+                "writes": [p for n in row.writes for p in paths(arguments.get(n))],
+                "arguments": {p.name: describe(arguments[p.name]) for p in parameters},
+                "model": census(arguments.get(row.model)),
+            }
+            recorder.observer.append(record)
+            call["pid"] = os.getpid()
+            call["clock"] = time.perf_counter_ns()
+        except Exception:
+            recorder.observer.problem("note a call of %s" % row.name)
+        finally:
+            state.busy = before
+
+    def raised(self):
+        """Runs while the function's exception is on its way out."""
+        try:
+            call = self.recorder.state.calls[-1]
+            if call["pid"] is None:
+                return
+            call["error"] = "raised: " + qualified(sys.exc_info()[0])
+            text = str(sys.exc_info()[1])
+            if text:
+                call["error"] += ": " + clip(text)
+        except Exception:
+            pass
+
+    def leave(self):
+        try:
+            call = self.recorder.state.calls.pop()
+            # A child that was forked during the call is not the one to tell
+            # its end.
+            if call["pid"] is None or call["pid"] != os.getpid():
+                return
+            self.recorder.observer.append({
+                "kind": "end", "id": call["id"], "outcome": call["error"] or "returned",
+                "duration": str(time.perf_counter_ns() - call["clock"]),
+            })
+            if not self.row.saves:
+                # A process that ends by os._exit says nothing at its end.
+                self.recorder.frameworks()
+        except Exception:
+            self.recorder.observer.problem("note the end of a call of %s" % self.row.name)
+
+
+def ordered(parameters):
+    """Parameters in the order of a code object's local variables."""
+    rank = {inspect.Parameter.VAR_POSITIONAL: 1, inspect.Parameter.VAR_KEYWORD: 2}
+    return sorted(parameters, key=lambda p: rank.get(p.kind, 0))
+
+
+def empty(signature, name, value):
+    """Tells whether a *args or **kwargs parameter got nothing."""
+    kind = signature.parameters[name].kind
+    return kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD) and not value
+
+
+def mark(function, probe):
+    """Observes the function's calls with probe, defaults marked."""
+    splice(function, probe, True)
+    function.__signature__ = probe.signature
+    if function.__defaults__:
+        function.__defaults__ = tuple([Default(v) for v in function.__defaults__])
+    if function.__kwdefaults__:
+        function.__kwdefaults__ = {k: Default(v) for k, v in function.__kwdefaults__.items()}
+
+
+def splice(function, probe, whole):
+    """Makes the function call probe.enter with its parameters before anything
+    else and, if whole, take what that returns as their values and call
+    probe.raised and probe.leave at its end."""
+    code = function.__code__
+    if code.co_freevars or code.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
+        raise TypeError("not a plain function")
+    count = code.co_argcount + code.co_kwonlyargcount
+    count += bool(code.co_flags & inspect.CO_VARARGS) + bool(code.co_flags & inspect.CO_VARKEYWORDS)
+    new = quietly(respell, code, code.co_varnames[:count], whole)
+    consts = tuple([probe if type(c) is str and c == PLACE else c for c in new.co_consts])
+    function.__code__ = new.replace(co_consts=consts)
+
+
+def respell(code, names, whole):
+    """Compiles the source of code with the calls in it."""
+    with open(code.co_filename, "rb") as file:
+        tree = ast.parse(file.read(), code.co_filename)
+    node = prune(tree, code)
+    if rebuild(tree, code) != code:
+        raise ValueError("%s does not compile to the code that runs" % code.co_filename)
+    inject(node, names, whole)
+    return rebuild(tree, code)
+
+
+def quietly(action, *arguments):
+    """Keeps what the compiler has to warn of from being said a second time.
+
+    warnings.catch_warnings would do more than that: it makes every module
+    forget which warnings it has shown.
+    """
+    filters = warnings.filters
+    warnings.filters = [("ignore", None, Warning, None, 0)]
+    try:
+        return action(*arguments)
+    finally:
+        warnings.filters = filters
+
+
+def prune(tree, code):
+    """Drops the functions and classes of a module that are not on the way to
+    the definition of code, and returns that definition. The rest stays, since
+    compilers look at a module's imports when they choose instructions."""
+    definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+    def search(scope):
+        for node in scope.body:
+            found = None
+            if isinstance(node, ast.ClassDef):
+                found = search(node)
+            elif isinstance(node, ast.FunctionDef) and node.name == code.co_name:
+                first = min([node.lineno] + [d.lineno for d in node.decorator_list])
+                found = node if first == code.co_firstlineno else None
+            if found is not None:
+                scope.body = [n for n in scope.body if n is node or not isinstance(n, definitions)]
+                return found
+        return None
+
+    found = search(tree)
+    if found is None:
+        raise LookupError("no %s at line %d of %s" % (code.co_name, code.co_firstlineno, code.co_filename))
+    return found
+
+
+def rebuild(tree, code):
+    """Compiles the tree and returns what became of the definition of code."""
+    todo = [compile(tree, code.co_filename, "exec", 0, True)]
+    while todo:
+        found = todo.pop()
+        if (found.co_name, found.co_firstlineno) == (code.co_name, code.co_firstlineno) and found.co_flags & inspect.CO_NEWLOCALS:
+            return found
+        todo.extend(c for c in found.co_consts if inspect.iscode(c))
+    raise LookupError("no code of %s in what its source compiles to" % code.co_name)
+
+
+def inject(node, names, whole):
+    """Puts the calls into the definition. All new code has the position of the
+    first statement, so that no line is reported that was not there."""
+    said = 0 if ast.get_docstring(node, False) is None else 1
+    body = node.body[said:] or [ast.Pass()]
+
+    def call(method, arguments):
+        place = ast.Attribute(ast.Constant(PLACE), method, ast.Load())
+        return ast.Call(place, [ast.Name(n, ast.Load()) for n in arguments], [])
+
+    new = [ast.Expr(call("enter", names))] + body
+    if whole:
+        back = ast.Tuple([ast.Name(n, ast.Store()) for n in names], ast.Store())
+        raised = ast.ExceptHandler(None, None, [ast.Expr(call("raised", ())), ast.Raise(None, None)])
+        watched = ast.Try(body, [raised], [], [])
+        leave = ast.Expr(call("leave", ()))
+        new = [ast.Assign([back], call("enter", names)), ast.Try([watched], [], [], [leave])]
+    first = (node.body[said:] or node.body)[0]
+    node.body = node.body[:said] + new
+    for inner in ast.walk(node):
+        if "lineno" in inner._attributes and not hasattr(inner, "lineno"):
+            ast.copy_location(inner, first)
+
+
+class Loader(SourceFileLoader):
+    """A SourceFileLoader that tells once that it has executed a module."""
+
+    def exec_module(self, module):
+        tell = self.__dict__.pop("convrun")
+        self.__class__ = SourceFileLoader
+        self.exec_module(module)
+        tell(module)
+
+
+# In the eyes of the import system, and so in every traceback and stack level,
+# the frame of this method is one of its own.
+Loader.exec_module.__code__ = Loader.exec_module.__code__.replace(co_filename="<frozen importlib._bootstrap_external>")
+Loader.__module__, Loader.__name__, Loader.__qualname__ = (
+    SourceFileLoader.__module__, SourceFileLoader.__name__, SourceFileLoader.__qualname__)
+
+
+def qualified(cls):
+    module = getattr(cls, "__module__", None)
+    name = getattr(cls, "__qualname__", None) or getattr(cls, "__name__", None) or "?"
+    if type(module) is not str or module == "builtins":
+        return clip(str(name))
+    return clip(module + "." + str(name))
+
+
+def clip(text):
+    if len(text) <= CHARACTERS:
+        return str.__str__(text)
+    return "%s… (%d characters)" % (text[:CHARACTERS], len(text))
+
+
+def paths(value):
+    """The absolute path that a file argument names, if it names one."""
+    try:
+        if value is not None and not isinstance(value, int):
+            return [os.path.abspath(os.fsdecode(value))]
+    except TypeError:
+        pass  # a file object
+    return []
+
+
+class Describer:
+    """Turns a value into JSON without running code of the value's own."""
+
+    def __init__(self):
+        self.nodes = 0
+
+    def __call__(self, value, depth=0):
+        self.nodes += 1
+        if self.nodes > NODES or depth > DEPTH:
+            return {"class": qualified(type(value)), "truncated": True}
+        try:
+            return self.plain(value, depth)
+        except Exception as error:
+            return {"class": qualified(type(value)), "unreadable": type(error).__name__}
+
+    def plain(self, value, depth):
+        cls = type(value)
+        if value is None or cls is bool:
+            return value
+        if isinstance(value, int) and not enumerated(value):
+            value = int(value)
+            return value if -(1 << 53) <= value <= 1 << 53 else str(value)
+        if isinstance(value, float):
+            value = float(value)
+            if value != value:
+                return "NaN"
+            return {float("inf"): "Infinity", float("-inf"): "-Infinity"}.get(value, value)
+        if enumerated(value):
+            return clip("%s.%s" % (cls.__name__, value.name))
+        if isinstance(value, str):
+            return clip(value)
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            return {"bytes": len(value)}
+        if isinstance(value, dict):
+            return self.mapping(value, depth)
+        if isinstance(value, (list, tuple)):
+            return self.sequence(value, depth)
+        if isinstance(value, (set, frozenset)):
+            return self.sequence(sorted(value, key=lambda v: (str(type(v)), v if isinstance(v, (str, int)) else 0)), depth)
+        return self.object(value, cls, depth)
+
+    def mapping(self, value, depth):
+        result = {}
+        for key, item in dict.items(value):
+            if len(result) == ITEMS:
+                result["…"] = "%d more" % (len(value) - ITEMS)
+                break
+            name = key if type(key) is str else self.plain(key, DEPTH)
+            result[clip(name if type(name) is str else str(name))] = self(item, depth + 1)
+        return result
+
+    def sequence(self, value, depth):
+        result = [self(item, depth + 1) for item in value[:ITEMS]]
+        if len(value) > ITEMS:
+            result.append("… (%d more)" % (len(value) - ITEMS))
+        return result
+
+    def object(self, value, cls, depth):
+        if isinstance(value, type) or cls.__name__ in ("function", "builtin_function_or_method", "method", "OpOverload", "OpOverloadPacket"):
+            return {"callable": callable_name(value)}
+        origin = str(getattr(cls, "__module__", "")).partition(".")[0]
+        if origin == "pathlib":
+            return clip(os.fspath(value))
+        if origin in ARRAYS:
+            array = tensor(value)
+            if array is not None:
+                return array
+        result = {"class": qualified(cls)}
+        if origin == "numpy" and hasattr(value, "item"):
+            return self(value.item(), depth + 1)
+        if origin == "torch" and cls.__name__ in ("dtype", "device", "layout", "memory_format"):
+            return str(value)
+        if cls.__name__ == "OperatorSetIdProto":
+            result.update(domain=value.domain, version=value.version)
+        if qualified(cls).startswith("torch.export"):
+            # torch.export.Dim and its hints are what dynamic_shapes is made of.
+            for name in ("__name__", "min", "max", "type"):
+                if name in getattr(value, "__dict__", {}):
+                    item = value.__dict__[name]
+                    result[name.strip("_")] = self(item, depth + 1)
+        return result
+
+
+# Packages whose arrays are described by dtype and shape.
+ARRAYS = ("torch", "numpy", "tensorflow", "keras", "jax", "jaxlib", "ml_dtypes")
+
+
+def enumerated(value):
+    """Tells an enum of Python's or of pybind11's."""
+    cls = type(value)
+    return isinstance(getattr(cls, "__members__", None), (dict, type(type.__dict__))) and isinstance(getattr(value, "name", None), str)
+
+
+def callable_name(value):
+    name = qualified(value)
+    return name if name != "?" else qualified(type(value))
+
+
+def tensor(value):
+    torch = sys.modules.get("torch")
+    base = getattr(torch, "Tensor", None)
+    if base is not None and isinstance(value, base):
+        # A subclass may run its own code when asked for its shape.
+        with torch._C.DisableTorchFunctionSubclass():
+            return {"dtype": str(value.dtype).replace("torch.", ""), "shape": [dimension(d) for d in value.shape]}
+    dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
+    if dtype is None or shape is None:
+        return None
+    name = getattr(dtype, "name", None) or str(dtype)
+    if hasattr(shape, "as_list"):
+        shape = shape.as_list() if shape.rank is not None else None
+    if shape == () and qualified(type(value)).startswith("numpy.") and not hasattr(value, "__array_finalize__"):
+        return None
+    return {"dtype": str(name), "shape": None if shape is None else [dimension(d) for d in shape]}
+
+
+def dimension(value):
+    return value if value is None or type(value) is int else clip(str(value))
+
+
+def census(model):
+    """Class, training flag, parameter count and sub-modules by class."""
+    if model is None:
+        return None
+    result = {"class": qualified(type(model)), "training": None, "parameters": -1, "modules": []}
+    try:
+        if is_a(model, "torch", "nn", "Module"):
+            torch_census(model, result)
+        elif is_a(model, "torch", "export", "ExportedProgram"):
+            result["parameters"] = total(model.state_dict[n].shape for n in model.graph_signature.parameters)
+        elif hasattr(model, "layers") and hasattr(model, "weights"):
+            keras_census(model, result)
+    except Exception as error:
+        result["problem"] = "%s: %s" % (type(error).__name__, clip(str(error)))
+    return result
+
+
+def is_a(value, *path):
+    found = sys.modules.get(path[0])
+    for name in path[1:]:
+        found = getattr(found, "__dict__", {}).get(name)
+    return isinstance(found, type) and isinstance(value, found)
+
+
+def torch_census(model, result):
+    if isinstance(model.training, bool):
+        result["training"] = model.training
+    counts, seen, parameters, todo = {}, set(), {}, [model]
+    while todo:
+        module = todo.pop()
+        if module is None or id(module) in seen:
+            continue
+        seen.add(id(module))
+        name = qualified(type(module))
+        if type(module).__name__ == "RecursiveScriptModule":
+            name += "[%s]" % module.original_name
+        count = counts.setdefault(name, [0, 0])
+        count[0] += 1
+        count[1] += module.training is True
+        parameters.update((id(p), p.shape) for _, p in module._parameters.items() if p is not None)
+        todo.extend(child for _, child in module._modules.items())
+    result["modules"] = [{"class": n, "count": c, "training": t} for n, (c, t) in sorted(counts.items())]
+    result["parameters"] = total(parameters.values())
+
+
+def keras_census(model, result):
+    counts, seen, todo = {}, set(), [model]
+    while todo:
+        layer = todo.pop()
+        if id(layer) in seen:
+            continue
+        seen.add(id(layer))
+        counts[qualified(type(layer))] = counts.get(qualified(type(layer)), 0) + 1
+        todo.extend(getattr(layer, "layers", None) or ())
+    result["modules"] = [{"class": n, "count": c, "training": 0} for n, c in sorted(counts.items())]
+    result["parameters"] = total({id(w): w.shape for w in model.weights}.values())
+
+
+def total(shapes):
+    count = 0
+    for shape in shapes:
+        size = 1
+        for dimension in shape:
+            size *= int(dimension)
+        count += size
+    return count
+
+
+class Facts:
+    """What a framework says of itself, as strings."""
+
+    def __init__(self):
+        self.build, self.numerics, self.accelerators = {}, {}, []
+
+    def ask(self, place, name, question):
+        """Files the answer under name; a question that this version of the
+        framework does not understand has none."""
+        try:
+            answer = question()
+        except Exception:
+            return
+        if answer is not None and answer != "":
+            if answer is True or answer is False:
+                answer = str(answer).lower()
+            place[name] = clip(str(answer))
+
+
+def loaded(name):
+    """A module that the process has imported; nothing is imported for it."""
+    return sys.modules[name]
+
+
+def torch_facts(facts, torch):
+    build, numerics, ask = facts.build, facts.numerics, facts.ask
+    for name in ("cuda", "hip", "xpu", "git_version", "debug"):
+        ask(build, name, lambda: getattr(torch.version, name))
+    ask(build, "cudnn", lambda: ".".join(str(n) for n in torch._C._cudnn.getCompileVersion()))
+    for name, start in (("onednn", "Intel(R) MKL-DNN "), ("mkl", "Intel(R) oneAPI Math Kernel Library ")):
+        lines = [line.strip(" -\n") for line in torch._C._show_config().split("\n")]
+        ask(build, name, lambda: [line[len(start):] for line in lines if line.startswith(start)][0])
+    ask(numerics, "torch.num_threads", torch.get_num_threads)
+    ask(numerics, "torch.num_interop_threads", torch.get_num_interop_threads)
+    ask(numerics, "torch.default_dtype", torch.get_default_dtype)
+    ask(numerics, "torch.initial_seed", lambda: torch.default_generator.initial_seed())
+    ask(numerics, "torch.deterministic_algorithms", lambda: torch._C._get_deterministic_algorithms())
+    ask(numerics, "torch.deterministic_algorithms_warn_only", lambda: torch._C._get_deterministic_algorithms_warn_only())
+    ask(numerics, "torch.cudnn_enabled", lambda: torch._C._get_cudnn_enabled())
+    ask(numerics, "torch.cudnn_deterministic", lambda: torch._C._get_cudnn_deterministic())
+    ask(numerics, "torch.cudnn_benchmark", lambda: torch._C._get_cudnn_benchmark())
+    ask(numerics, "torch.cudnn_allow_tf32", lambda: torch._C._get_cudnn_allow_tf32())
+    ask(numerics, "torch.cuda_matmul_allow_tf32", lambda: torch._C._get_cublas_allow_tf32())
+    ask(numerics, "torch.cuda_matmul_precision", lambda: torch._C._get_fp32_precision_getter("cuda", "matmul"))
+    ask(numerics, "torch.cpu_capability", lambda: torch._C._get_cpu_capability())
+    if "torch.cuda" in sys.modules and torch.cuda._initialized:
+        for index in range(torch._C._cuda_getDeviceCount()):
+            driver = str(torch._C._cuda_getDriverVersion())
+            facts.accelerators.append({"name": torch.cuda.get_device_name(index), "driver": driver})
+
+
+def tensorflow_facts(facts, tensorflow):
+    ask = facts.ask
+    versions = "tensorflow.python.framework.versions"
+    ask(facts.build, "git_version", lambda: loaded(versions).GIT_VERSION)
+    ask(facts.build, "compiler", lambda: loaded(versions).COMPILER_VERSION)
+    info = getattr(sys.modules.get("tensorflow.python.platform.build_info"), "build_info", {})
+    for name in ("cuda_version", "cudnn_version", "is_cuda_build", "is_rocm_build"):
+        ask(facts.build, name, lambda: info[name])
+    config = "tensorflow.python.framework.config"
+    ask(facts.numerics, "tensorflow.deterministic_ops", lambda: loaded(config).is_op_determinism_enabled())
+    ask(facts.numerics, "tensorflow.tensor_float_32", lambda: loaded(config).tensor_float_32_execution_enabled())
+    # 0 is TensorFlow's word for "chosen by itself".
+    ask(facts.numerics, "tensorflow.intra_op_threads", lambda: context()._intra_op_parallelism_threads or 0)
+    ask(facts.numerics, "tensorflow.inter_op_threads", lambda: context()._inter_op_parallelism_threads or 0)
+    ask(facts.numerics, "tensorflow.seed", lambda: context()._seed)
+    current = context()
+    if current is not None and current._initialized:
+        for device in current._physical_devices or ():
+            if device.device_type != "CPU":
+                facts.accelerators.append({"name": str(device.name), "driver": ""})
+
+
+def context():
+    """TensorFlow's eager context, if there is one; asking for it in public
+    would make one."""
+    return getattr(sys.modules.get("tensorflow.python.eager.context"), "_context", None)
+
+
+def keras_facts(facts, keras):
+    config = "keras.src.backend.config"
+    facts.ask(facts.build, "backend", lambda: loaded(config).backend())
+    facts.ask(facts.numerics, "keras.floatx", lambda: loaded(config).floatx())
+    facts.ask(facts.numerics, "keras.epsilon", lambda: loaded(config).epsilon())
+    facts.ask(facts.numerics, "keras.image_data_format", lambda: loaded(config).image_data_format())
+
+
+def jax_facts(facts, jax):
+    facts.ask(facts.build, "jaxlib", lambda: loaded("jaxlib.version").__version__)
+    for name in ("jax_enable_x64", "jax_default_matmul_precision", "jax_default_prng_impl"):
+        facts.ask(facts.numerics, "jax." + name[4:], lambda: getattr(loaded("jax").config, name))
+
+
+def onnx_facts(facts, onnx):
+    facts.ask(facts.build, "ir_version", lambda: int(onnx.IR_VERSION))
+    facts.ask(facts.build, "opset", lambda: loaded("onnx.defs").onnx_opset_version())
+
+
+def no_facts(facts, module):
+    pass
+
+
+FRAMEWORKS = {
+    "torch": torch_facts,
+    "tensorflow": tensorflow_facts,
+    "keras": keras_facts,
+    "jax": jax_facts,
+    "onnx": onnx_facts,
+    "tf2onnx": no_facts,
+}

@@ -1,0 +1,70 @@
+//go:build !(linux && (amd64 || arm64))
+
+package trace
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"time"
+)
+
+// Run is one command. On this system nothing of it is seen but its end.
+type Run struct {
+	command Command
+	reason  string
+	process *os.Process
+}
+
+// Prepare checks that method can work here; "" takes what does.
+func Prepare(command Command, method string, _ Sink) (*Run, error) {
+	reason := fmt.Sprintf("there is no tracer for %s/%s", runtime.GOOS, runtime.GOARCH)
+	if method == SeccompNotify {
+		return nil, fmt.Errorf("%w: %s", ErrUnsupported, reason)
+	}
+	return &Run{command: command, reason: reason}, nil
+}
+
+// Method is how the command is watched.
+func (r *Run) Method() string { return Snapshot }
+
+// Reason says why a better method could not be used.
+func (r *Run) Reason() string { return r.reason }
+
+// Notes are side effects of the method that the command can notice.
+func (r *Run) Notes() []string { return nil }
+
+// PID of the command.
+func (r *Run) PID() int { return r.process.Pid }
+
+// Start lets the command begin. A command that cannot be executed gives a
+// *StartError.
+func (r *Run) Start(func(syscall.Signal)) error {
+	path, err := exec.LookPath(r.command.Argv[0])
+	if err == nil {
+		r.process, err = os.StartProcess(path, r.command.Argv, &os.ProcAttr{
+			Env: r.command.Environ, Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
+		})
+	}
+	if err != nil {
+		return &StartError{Name: r.command.Argv[0], Err: err}
+	}
+	return nil
+}
+
+// Wait blocks until the command itself has ended.
+func (r *Run) Wait() Exit {
+	state, err := r.process.Wait()
+	if err != nil {
+		return Exit{Code: -1}
+	}
+	return exitOf(state)
+}
+
+// Finish lists the command's descendants that still run: none can be seen.
+func (r *Run) Finish(time.Duration) ([]int, error) { return nil, nil }
+
+// Close frees what Prepare took.
+func (r *Run) Close() {}

@@ -1,0 +1,4 @@
+//go:build !linux || !(amd64 || arm64)
+
+// Package stage is empty on this system: there is no filter to install.
+package stage
