@@ -376,7 +376,7 @@ func (b *builder) input(file runner.File) ResourceDescriptor {
 	if file.Written {
 		size, sum = file.BeforeSize, file.BeforeSHA256
 	}
-	a := &Annotations{Role: "data", Size: &size, Reason: file.Reason, Declared: file.Declared && !file.Written, RequestedAs: file.Requested, Overwritten: file.Written || file.Removed}
+	a := &Annotations{Role: "data", Size: &size, Reason: file.Reason, Declared: file.Declared && !file.Written, RequestedAs: throughLink(file), Overwritten: file.Written || file.Removed}
 	switch {
 	case file.Class == runner.Code:
 		a.Role = "code"
@@ -388,6 +388,19 @@ func (b *builder) input(file runner.File) ResourceDescriptor {
 		name = file.RenamedFrom
 	}
 	return ResourceDescriptor{Name: b.name(name), URI: FileURI(name), Digest: sha256Set(sum), Annotations: a}
+}
+
+// throughLink is the path that the command used if it led to the file by
+// another name; a mere relative spelling of the same name is none.
+func throughLink(file runner.File) string {
+	asked := filepath.ToSlash(filepath.Clean(file.Requested))
+	for strings.HasPrefix(asked, "../") {
+		asked = asked[len("../"):]
+	}
+	if file.Requested == "" || strings.HasSuffix(filepath.ToSlash(file.Path), "/"+strings.TrimPrefix(asked, "/")) {
+		return ""
+	}
+	return file.Requested
 }
 
 func (b *builder) outputs() []ResourceDescriptor {

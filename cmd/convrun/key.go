@@ -24,9 +24,9 @@ const (
 
 // signingKey reads the private key at path, or this user's local key when path
 // is empty, which is made when there is none.
-func signingKey(path string) (sign.PrivateKey, error) {
+func signingKey(path string, quiet bool) (sign.PrivateKey, error) {
 	if path == "" {
-		local, err := localKey()
+		local, err := localKey(quiet)
 		if err != nil {
 			return sign.PrivateKey{}, withHint(fmt.Errorf("find a key to sign with: %w", err), "make one with convrun keygen, and name it with --key")
 		}
@@ -47,7 +47,7 @@ func signingKey(path string) (sign.PrivateKey, error) {
 }
 
 // localKey gives the path of this user's private key, and makes it once.
-func localKey() (string, error) {
+func localKey(quiet bool) (string, error) {
 	dir, err := configDir()
 	if err != nil {
 		return "", err
@@ -73,16 +73,18 @@ func localKey() (string, error) {
 	if err := writeFile(localPublicKey(dir), public, 0o644); err != nil {
 		return "", err
 	}
+	if os.Getenv("CI") == "true" {
+		warn("the key that was made for this user dies with the CI job, and nobody can verify the log afterwards; give one with --key or in the configuration")
+	}
+	if quiet {
+		return path, nil
+	}
 	key, err := sign.ReadPublicKey(public)
 	if err != nil {
 		return "", err
 	}
 	say(os.Stderr, "", "made a key for this user, %s, fingerprint %s", path, key.Fingerprint())
-	if os.Getenv("CI") == "true" {
-		warn("this key dies with the CI job, and nobody can verify the log afterwards; give one with --key or in the configuration")
-	} else {
-		hint("to sign with another key, use --key; others verify with %s", localPublicKey(dir))
-	}
+	hint("to sign with another key, use --key; others verify with %s", localPublicKey(dir))
 	return path, nil
 }
 

@@ -34,7 +34,6 @@ below is meant, and "convrun -- NAME" or "convrun ./NAME" runs a program.`
   convrun report resnet18.onnx -o log.html`
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.PersistentPreRun = hintAboutProgram
 	root.AddCommand(
 		newRunCommand(),
 		newVerifyCommand(),
@@ -66,6 +65,9 @@ func execute(ctx context.Context, root *cobra.Command, args []string) error {
 			}
 		}
 	}
+	if command, _, err := root.Find(args); err == nil {
+		hintAboutProgram(command)
+	}
 	command, err := root.ExecuteContextC(ctx)
 	if err == nil || started {
 		return err
@@ -82,7 +84,7 @@ func wraps(command *cobra.Command) bool {
 }
 
 // hintAboutProgram tells that a name has two meanings, where it has.
-func hintAboutProgram(command *cobra.Command, _ []string) {
+func hintAboutProgram(command *cobra.Command) {
 	if !command.HasParent() {
 		return
 	}

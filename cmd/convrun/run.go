@@ -117,7 +117,7 @@ func logRun(ctx context.Context, options runOptions, config configuration, meta 
 	if err := places.writeDraft(payload); err != nil {
 		return err
 	}
-	bundle, err := signPayload(ctx, config.key.value, payload)
+	bundle, err := signPayload(ctx, config.key.value, payload, options.quiet)
 	if err != nil {
 		return withHint(fmt.Errorf("the log is not signed: %w", err), "finish it with: convrun sign %s", places.draft)
 	}

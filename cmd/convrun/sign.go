@@ -13,9 +13,10 @@ import (
 	"github.com/convrun/convrun/sign"
 )
 
-// signPayload signs with the key at path, or with this user's local key.
-func signPayload(ctx context.Context, path string, payload []byte) ([]byte, error) {
-	key, err := signingKey(path)
+// signPayload signs with the key at path, or with this user's local key; quiet
+// does not tell when that has been made.
+func signPayload(ctx context.Context, path string, payload []byte, quiet bool) ([]byte, error) {
+	key, err := signingKey(path, quiet)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +63,7 @@ func runSign(ctx context.Context, draft, keyPath, logPath string) error {
 		}
 		keyPath = config.key.value
 	}
-	bundle, err := signPayload(ctx, expandHome(keyPath), payload)
+	bundle, err := signPayload(ctx, expandHome(keyPath), payload, false)
 	if err != nil {
 		return err
 	}

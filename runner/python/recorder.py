@@ -500,8 +500,8 @@ class Describer:
             if len(result) == ITEMS:
                 result["…"] = "%d more" % (len(value) - ITEMS)
                 break
-            name = key if type(key) is str else self.plain(key, DEPTH)
-            result[clip(name if type(name) is str else str(name))] = self(item, depth + 1)
+            name = key if type(key) is str else callable_name(key) or self(key, DEPTH)
+            result[clip(str(name))] = self(item, depth + 1)
         return result
 
     def sequence(self, value, depth):
@@ -511,8 +511,6 @@ class Describer:
         return result
 
     def object(self, value, cls, depth):
-        if isinstance(value, type) or cls.__name__ in ("function", "builtin_function_or_method", "method", "OpOverload", "OpOverloadPacket"):
-            return {"callable": callable_name(value)}
         origin = str(getattr(cls, "__module__", "")).partition(".")[0]
         if origin == "pathlib":
             return clip(os.fspath(value))
@@ -520,19 +518,21 @@ class Describer:
             array = tensor(value)
             if array is not None:
                 return array
-        result = {"class": qualified(cls)}
         if origin == "numpy" and hasattr(value, "item"):
             return self(value.item(), depth + 1)
         if origin == "torch" and cls.__name__ in ("dtype", "device", "layout", "memory_format"):
             return str(value)
+        name = callable_name(value)
+        if name is not None:
+            return {"callable": name}
+        result = {"class": qualified(cls)}
         if cls.__name__ == "OperatorSetIdProto":
             result.update(domain=value.domain, version=value.version)
         if qualified(cls).startswith("torch.export"):
             # torch.export.Dim and its hints are what dynamic_shapes is made of.
             for name in ("__name__", "min", "max", "type"):
                 if name in getattr(value, "__dict__", {}):
-                    item = value.__dict__[name]
-                    result[name.strip("_")] = self(item, depth + 1)
+                    result[name.strip("_")] = self(value.__dict__[name], depth + 1)
         return result
 
 
@@ -547,8 +547,16 @@ def enumerated(value):
 
 
 def callable_name(value):
-    name = qualified(value)
-    return name if name != "?" else qualified(type(value))
+    """The qualified name of a function, a class or what passes for one, as a
+    tf.function or a torch operator does; None for other objects."""
+    if isinstance(value, type) or inspect.isroutine(value) and hasattr(type(value), "__qualname__"):
+        if isinstance(getattr(value, "__qualname__", None), str):
+            return qualified(value)
+    names = getattr(value, "__dict__", {})
+    if callable(value) and isinstance(names.get("__name__"), str):
+        name = names.get("__qualname__") or names["__name__"]
+        return clip("%s.%s" % (getattr(value, "__module__", "?"), name))
+    return None
 
 
 def tensor(value):

@@ -1,29 +1,53 @@
-"""Export a ResNet-18 with made weights to ONNX.
-
-usage: torch_export.py OUTPUT [--opset N] [--legacy] [--size N]
-"""
-
-import argparse
+"""Exports a small network to ONNX in several ways; see bind.py."""
+import io
+import pathlib
+import warnings
 
 import torch
-import torchvision
+from torch.onnx import export
 
-parser = argparse.ArgumentParser()
-parser.add_argument("output")
-parser.add_argument("--opset", type=int, default=18)
-parser.add_argument("--legacy", action="store_true", help="the TorchScript exporter")
-parser.add_argument("--size", type=int, default=64, help="height and width of the example")
-options = parser.parse_args()
+import bind
+
+
+class Small(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.convolution = torch.nn.Conv2d(3, 4, 3)
+        self.norm = torch.nn.BatchNorm2d(4)
+        self.dropout = torch.nn.Dropout(0.5)
+        self.linear = torch.nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.linear(self.dropout(self.norm(self.convolution(x))).mean((2, 3)))
+
+
+class Unexportable(torch.nn.Module):
+    def forward(self, x):
+        raise ValueError("no such layer: %d" % x.shape[1])
+
+
+def saved():
+    """The way the documentation shows: export first, save later."""
+    program = export(model, (image,), dynamo=True, verbose=False)
+    return program.save, ("saved.onnx",), {"include_initializers": True}
+
 
 torch.manual_seed(0)
-model = torchvision.models.resnet18(weights=None).eval()
-example = torch.zeros(1, 3, options.size, options.size)
-torch.onnx.export(
-    model,
-    (example,),
-    options.output,
-    input_names=["image"],
-    output_names=["logits"],
-    opset_version=options.opset,
-    dynamo=not options.legacy,
-)
+model = Small().eval()
+image = torch.zeros(1, 3, 8, 8)
+batch = torch.export.Dim("batch", min=1, max=64)
+named = {"input_names": ["image"], "output_names": ["score"]}
+
+warnings.warn("one of the script's own")
+bind.run({
+    "legacy": (torch.onnx.export, (model, (image,), "legacy.onnx"), dict(named, opset_version=17, dynamo=False, dynamic_axes={"image": {0: "batch"}})),
+    # The whole Python stack of each operator goes into the file.
+    "verbose": (torch.onnx.export, (model, (image,), "verbose.onnx"), {"dynamo": False, "verbose": True}),
+    "training": (torch.onnx.export, (Small().train(), (image,), pathlib.Path("training.onnx")), {"dynamo": False, "training": torch.onnx.TrainingMode.TRAINING, "do_constant_folding": False}),
+    "buffer": (export, (model, (image,), io.BytesIO()), {"dynamo": False}),
+    # Weights go into a second file. dynamo is given its default.
+    "dynamo": (export, (model,), dict(named, args=(torch.zeros(2, 3, 8, 8),), f="dynamo.onnx", dynamo=True, dynamic_shapes={"x": {0: batch}})),
+    "saved": saved,
+    "fail": (torch.onnx.export, (Unexportable(), (image,), "fail.onnx"), {"dynamo": False}),
+    "wrong": (torch.onnx.export, (model,), {"opset": 17}),
+})

@@ -30,6 +30,8 @@ def torch_fixtures():
     from torch.nn import functional as F
     from torch.onnx import TrainingMode
 
+    torch.manual_seed(0)  # the first model's weights
+
     class CNN(nn.Module):
         """bn1 can be folded into conv1; bn2 follows a ReLU and cannot."""
 
