@@ -223,10 +223,10 @@ func (b *builder) converter() Converter {
 		Calls:   []Call{}, Scripts: []Script{}, Source: b.source(),
 	}
 	for _, call := range b.o.Python.Calls {
-		c.Calls = append(c.Calls, callOf(call))
+		c.Calls = append(c.Calls, b.call(call))
 	}
 	if main := mainCall(b.o); main != nil {
-		c.Name, c.Version = main.Function, main.Version
+		c.Name, c.Version = main.Function, b.versionOf(main)
 	} else if b.o.Observer == "python" {
 		c.Observation = Unknown + "no function that convrun knows as a converter was called"
 	} else {
@@ -262,9 +262,20 @@ func (b *builder) executable() ResourceDescriptor {
 	return ResourceDescriptor{Name: first.Path, URI: FileURI(first.Path), Digest: sha256Set(first.SHA256)}
 }
 
-func callOf(call python.Call) Call {
+// versionOf is the version of the distribution that holds the called function,
+// else the package's own word for it.
+func (b *builder) versionOf(call *python.Call) string {
+	for _, d := range b.o.Distributions {
+		if d.Name == call.Package {
+			return d.Version
+		}
+	}
+	return orUnknown(call.Version, "")
+}
+
+func (b *builder) call(call python.Call) Call {
 	c := Call{
-		Function: call.Function, Package: call.Package, Version: call.Version, Given: append([]string{}, call.Given...),
+		Function: call.Function, Package: call.Package, Version: b.versionOf(&call), Given: append([]string{}, call.Given...),
 		Arguments: call.Arguments, StartedOn: timestamp(call.Started), Duration: call.Duration.Seconds(), Outcome: call.Outcome,
 	}
 	if c.Arguments == nil {
@@ -368,8 +379,11 @@ func (b *builder) inputs() []ResourceDescriptor {
 			inputs = append(inputs, b.input(file))
 		}
 	}
+	slices.SortStableFunc(inputs, byName)
 	return inputs
 }
+
+func byName(x, y ResourceDescriptor) int { return strings.Compare(x.Name, y.Name) }
 
 func (b *builder) input(file runner.File) ResourceDescriptor {
 	size, sum := file.Size, file.SHA256
@@ -410,6 +424,7 @@ func (b *builder) outputs() []ResourceDescriptor {
 			outputs = append(outputs, b.output(file))
 		}
 	}
+	slices.SortStableFunc(outputs, byName)
 	return outputs
 }
 

@@ -82,8 +82,12 @@ func unknownSide(reason string) EliminationSide {
 // object that the converter was given, and the source files that were read.
 func sourceVerdicts(o *runner.Observation, artifacts []Artifact) map[model.Operation]EliminationSide {
 	verdicts := map[model.Operation]EliminationSide{}
+	reason := "the trained model was not seen: no observed call was given it, and no file of it was read"
+	if slices.ContainsFunc(o.Python.Calls, func(c python.Call) bool { return c.Model != nil }) {
+		reason = "no file of the trained model was read, and a model object does not hold how it was trained"
+	}
 	for _, operation := range model.Operations {
-		verdicts[operation] = unknownSide("the trained model was not seen: no observed call was given it, and no file of it was read")
+		verdicts[operation] = unknownSide(reason)
 	}
 	for _, artifact := range artifacts {
 		if !slices.ContainsFunc(o.Files, func(f runner.File) bool { return isInput(f) && slices.Contains(artifact.Files, f.Path) }) {

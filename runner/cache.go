@@ -4,7 +4,11 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,7 +21,8 @@ import (
 
 // digestCache remembers the digests of files of packages and of the system
 // between runs. Its file is a sequence of entries of cacheEntry bytes, sorted:
-// device, inode, size, mtime, ctime (8 bytes each, big endian), SHA-256.
+// device, inode, size, mtime, ctime (8 bytes each, big endian), SHA-256. At its
+// end stands the CRC-32C of all of them, big endian.
 //
 // It trusts the kernel's ctime: who can set it back can already write as root.
 // The file is read only when it is the user's own and nobody else's to write.
@@ -29,13 +34,14 @@ type digestCache struct {
 	new  map[[cacheKey]byte][sha256.Size]byte
 	// local remembers which devices are worth caching.
 	local map[uint64]bool
-	// Problem says why the cache could not be used, or is empty.
+	// problem says why the cache could not be used, or is empty.
 	problem string
 }
 
 const (
 	cacheKey   = 5 * 8
 	cacheEntry = cacheKey + sha256.Size
+	cacheCheck = 4
 	// maxCacheEntries bounds the file at 14 MB.
 	maxCacheEntries = 200_000
 	// racyWindow: a file that changed so shortly before it was hashed may
@@ -43,11 +49,11 @@ const (
 	racyWindow = 2 * time.Second
 )
 
-// newDigestCache uses the file "digests-v1" in dir; an empty dir keeps nothing.
+// newDigestCache uses the file "digests-v2" in dir; an empty dir keeps nothing.
 func newDigestCache(dir string) *digestCache {
 	c := &digestCache{new: map[[cacheKey]byte][sha256.Size]byte{}, local: map[uint64]bool{}}
 	if dir != "" {
-		c.path = filepath.Join(dir, "digests-v1")
+		c.path = filepath.Join(dir, "digests-v2")
 	}
 	return c
 }
@@ -60,31 +66,52 @@ func keyOf(id trace.FileID) (key [cacheKey]byte) {
 }
 
 func (c *digestCache) load() {
-	if c.path == "" {
-		return
+	var err error
+	if c.old, err = readDigests(c.path); err != nil {
+		c.problem = fmt.Sprintf("digest cache %s is not used: %v", c.path, err)
 	}
-	file, err := os.Open(c.path)
+}
+
+// readDigests gives the entries in the file name; none when there is no file.
+func readDigests(name string) ([]byte, error) {
+	file, err := os.OpenFile(name, os.O_RDONLY|nonBlocking, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
-		if !os.IsNotExist(err) {
-			c.problem = err.Error()
-		}
-		return
+		return nil, err
 	}
 	defer file.Close()
 	info, err := file.Stat()
-	if err == nil {
-		err = onlyMine(info)
-	}
-	if err == nil && (info.Size()%cacheEntry != 0 || info.Size() > maxCacheEntries*cacheEntry) {
-		err = fmt.Errorf("its size of %d bytes is not that of a digest cache", info.Size())
-	}
-	if err == nil {
-		c.old = make([]byte, info.Size())
-		_, err = file.ReadAt(c.old, 0)
-	}
 	if err != nil {
-		c.old, c.problem = nil, fmt.Sprintf("digest cache %s is not used: %v", c.path, err)
+		return nil, err
 	}
+	if err := onlyMine(info); err != nil {
+		return nil, err
+	}
+	size := info.Size()
+	if !info.Mode().IsRegular() || size > maxCacheEntries*cacheEntry+cacheCheck {
+		return nil, fmt.Errorf("a file of %d bytes is no digest cache", size)
+	}
+	data := make([]byte, size)
+	if _, err := io.ReadFull(file, data); err != nil {
+		return nil, err
+	}
+	return parseDigests(data)
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// parseDigests checks the content of a cache file, and gives its entries.
+func parseDigests(data []byte) ([]byte, error) {
+	size := len(data) - cacheCheck
+	if size < 0 || size%cacheEntry != 0 {
+		return nil, fmt.Errorf("%d bytes are no whole number of entries", len(data))
+	}
+	if crc32.Checksum(data[:size], castagnoli) != binary.BigEndian.Uint32(data[size:]) {
+		return nil, errors.New("its check sum is wrong")
+	}
+	return data[:size], nil
 }
 
 // get looks a file up; it needs a ctime, without which nothing is sure.
@@ -94,16 +121,23 @@ func (c *digestCache) get(id trace.FileID) (sum [sha256.Size]byte, ok bool) {
 	}
 	c.once.Do(c.load)
 	key := keyOf(id)
-	n := len(c.old) / cacheEntry
-	i := sort.Search(n, func(i int) bool { return bytes.Compare(c.old[i*cacheEntry:i*cacheEntry+cacheKey], key[:]) >= 0 })
-	if i < n && bytes.Equal(c.old[i*cacheEntry:i*cacheEntry+cacheKey], key[:]) {
-		copy(sum[:], c.old[i*cacheEntry+cacheKey:])
+	if sum, ok = findDigest(c.old, key); ok {
 		return sum, true
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	sum, ok = c.new[key]
 	return sum, ok
+}
+
+// findDigest looks key up in sorted entries.
+func findDigest(entries []byte, key [cacheKey]byte) (sum [sha256.Size]byte, ok bool) {
+	n := len(entries) / cacheEntry
+	i := sort.Search(n, func(i int) bool { return bytes.Compare(entries[i*cacheEntry:][:cacheKey], key[:]) >= 0 })
+	if i == n || !bytes.Equal(entries[i*cacheEntry:][:cacheKey], key[:]) {
+		return sum, false
+	}
+	return [sha256.Size]byte(entries[i*cacheEntry+cacheKey:]), true
 }
 
 // put remembers what file, in the state id, hashes to.
@@ -123,23 +157,19 @@ func (c *digestCache) put(file *os.File, id trace.FileID, sum [sha256.Size]byte)
 	}
 }
 
-// save writes what is new beside what was there, by renaming a whole file.
+// save writes what is new beside what is there, which another run may have
+// changed meanwhile, by renaming a whole file.
 func (c *digestCache) save() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.path == "" || len(c.new) == 0 {
 		return nil
 	}
-	entries := make([][]byte, 0, len(c.new)+len(c.old)/cacheEntry)
-	for key, sum := range c.new {
-		entries = append(entries, append(key[:], sum[:]...))
+	old, err := readDigests(c.path)
+	if err != nil {
+		old = nil // it is not used, and replaced
 	}
-	for at := 0; at < len(c.old) && len(entries) < maxCacheEntries; at += cacheEntry {
-		if _, again := c.new[[cacheKey]byte(c.old[at:])]; !again {
-			entries = append(entries, c.old[at:at+cacheEntry])
-		}
-	}
-	slices.SortFunc(entries, bytes.Compare)
+	data := c.merge(old)
 	if err := os.MkdirAll(filepath.Dir(c.path), 0o700); err != nil {
 		return err
 	}
@@ -148,12 +178,27 @@ func (c *digestCache) save() error {
 		return err
 	}
 	defer os.Remove(temporary.Name())
-	_, err = temporary.Write(bytes.Join(entries[:min(len(entries), maxCacheEntries)], nil))
-	if closeErr := temporary.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
+	_, err = temporary.Write(data)
+	if err := errors.Join(err, temporary.Close()); err != nil {
 		return err
 	}
 	return os.Rename(temporary.Name(), c.path)
+}
+
+// merge gives the file with what is new and as much of old as there is room
+// for.
+func (c *digestCache) merge(old []byte) []byte {
+	entries := make([][]byte, 0, len(c.new)+len(old)/cacheEntry)
+	for key, sum := range c.new {
+		entries = append(entries, append(key[:], sum[:]...))
+	}
+	entries = entries[:min(len(entries), maxCacheEntries)]
+	for at := 0; at < len(old) && len(entries) < maxCacheEntries; at += cacheEntry {
+		if _, again := c.new[[cacheKey]byte(old[at:])]; !again {
+			entries = append(entries, old[at:at+cacheEntry])
+		}
+	}
+	slices.SortFunc(entries, bytes.Compare)
+	data := bytes.Join(entries, nil)
+	return binary.BigEndian.AppendUint32(data, crc32.Checksum(data, castagnoli))
 }

@@ -8,7 +8,9 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/convrun/convrun/runner/trace"
 )
@@ -28,6 +30,9 @@ type digest struct {
 	sha256 string
 	reason string // why sha256 is empty
 	cached bool
+	// renamed is set when the run itself gave the file another name or took
+	// one away, which changes its ctime and not its content.
+	renamed atomic.Bool
 }
 
 func (d *digest) wait() *digest {
@@ -87,20 +92,64 @@ func (h *hasher) queue(path string, handle int, id trace.FileID, mayCache bool) 
 	}
 	h.mu.Unlock()
 	if hold {
-		file, err := openHandle(handle, path)
-		if err != nil {
+		var err error
+		if j.file, err = openHandle(handle, path); err != nil {
 			h.release()
-			d.reason = fmt.Sprintf("unknown: it could not be read: %v", err)
-			close(d.done)
+			j.digest.fail(err)
 			return d
 		}
-		j.file = file
 	}
 	h.mu.Lock()
 	h.waiting = append(h.waiting, j)
 	h.mu.Unlock()
 	h.more.Signal()
 	return d
+}
+
+// fail ends a digest that could not be had.
+func (d *digest) fail(err error) {
+	d.reason = fmt.Sprintf("unknown: it could not be read: %v", err)
+	close(d.done)
+}
+
+func (d *digest) isDone() bool {
+	select {
+	case <-d.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// aboutToMove prepares for d's file getting another name or none: what is not
+// held open is hashed at once. A nil d stands for every file.
+func (h *hasher) aboutToMove(d *digest) {
+	if d != nil {
+		if d.isDone() {
+			return
+		}
+		d.renamed.Store(true)
+	}
+	for {
+		j, found := h.takeJob(func(j job) bool { return j.file == nil && (d == nil || j.digest == d) })
+		if !found {
+			return
+		}
+		h.hash(j)
+	}
+}
+
+// takeJob takes the first waiting job that fits.
+func (h *hasher) takeJob(fits func(job) bool) (job, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	i := slices.IndexFunc(h.waiting, fits)
+	if i < 0 {
+		return job{}, false
+	}
+	j := h.waiting[i]
+	h.waiting = slices.Delete(h.waiting, i, i+1)
+	return j, true
 }
 
 func (h *hasher) release() {
@@ -115,6 +164,9 @@ func (h *hasher) sum(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if !info.Mode().IsRegular() {
+		return "", fmt.Errorf("%s is no regular file", path)
+	}
 	d := &digest{done: make(chan struct{}), id: trace.IDOf(info)}
 	if sum, ok := h.cache.get(d.id); ok {
 		return hex.EncodeToString(sum[:]), nil
@@ -128,18 +180,23 @@ func (h *hasher) sum(path string) (string, error) {
 
 // hurry moves d to the front, and waits for it.
 func (h *hasher) hurry(d *digest) {
-	h.mu.Lock()
-	for i := range h.waiting {
-		if h.waiting[i].digest == d {
-			j := h.waiting[i]
-			h.waiting = append(h.waiting[:i], h.waiting[i+1:]...)
-			h.mu.Unlock()
-			h.hash(j)
-			return
-		}
+	if d.isDone() {
+		return
 	}
-	h.mu.Unlock()
+	if j, found := h.takeJob(func(j job) bool { return j.digest == d }); found {
+		h.hash(j)
+	}
 	d.wait()
+}
+
+// catchUp hashes all that waits.
+func (h *hasher) catchUp() {
+	h.mu.Lock()
+	waiting := slices.Clone(h.waiting)
+	h.mu.Unlock()
+	for _, j := range waiting {
+		h.hurry(j.digest)
+	}
 }
 
 // finish hashes what is left on all processors, and ends the workers.
@@ -191,21 +248,21 @@ func (h *hasher) drainOne() bool {
 }
 
 func (h *hasher) hash(j job) {
-	defer close(j.digest.done)
 	file := j.file
 	if file == nil {
 		var err error
 		if file, err = openHandle(-1, j.path); err != nil {
-			j.digest.reason = fmt.Sprintf("unknown: it could not be read: %v", err)
+			j.digest.fail(err)
 			return
 		}
 	} else {
 		defer h.release()
 	}
+	defer close(j.digest.done)
 	defer file.Close()
 	buffer := h.buffers.Get().(*[]byte)
 	defer h.buffers.Put(buffer)
-	sum, err := sumFile(file, j.digest.id, *buffer)
+	sum, err := j.digest.sum(file, *buffer)
 	if err != nil {
 		j.digest.reason = "unknown: " + err.Error()
 		return
@@ -218,25 +275,32 @@ func (h *hasher) hash(j job) {
 
 var errChanged = errors.New("it changed while it was being read")
 
-// sumFile hashes file, which must be in the state that id says, before and
+// sum hashes file, which must be in the state that d.id says, before and
 // after.
-func sumFile(file *os.File, id trace.FileID, buffer []byte) (sum [sha256.Size]byte, err error) {
-	if err := inState(file, id); err != nil {
+func (d *digest) sum(file *os.File, buffer []byte) (sum [sha256.Size]byte, err error) {
+	if err := d.inState(file); err != nil {
 		return sum, err
 	}
 	hash := sha256.New()
 	// A section has no WriteTo, so the given buffer is used.
-	if _, err := io.CopyBuffer(hash, io.NewSectionReader(file, 0, id.Size), buffer); err != nil {
+	if _, err := io.CopyBuffer(hash, io.NewSectionReader(file, 0, d.id.Size), buffer); err != nil {
 		return sum, err
 	}
 	hash.Sum(sum[:0])
-	return sum, inState(file, id)
+	return sum, d.inState(file)
 }
 
-func inState(file *os.File, id trace.FileID) error {
+func (d *digest) inState(file *os.File) error {
 	info, err := file.Stat()
-	if err == nil && trace.IDOf(info) != id {
-		err = errChanged
+	if err != nil {
+		return err
 	}
-	return err
+	id := trace.IDOf(info)
+	if d.renamed.Load() {
+		id.CtimeNs = d.id.CtimeNs
+	}
+	if id != d.id {
+		return errChanged
+	}
+	return nil
 }

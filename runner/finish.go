@@ -16,16 +16,22 @@ import (
 func (w *watch) finish(ctx context.Context, o *Observation, observer *python.Observer) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.settle()
 	w.declareOutputs()
 	outputs := w.states()
 	w.hash.finish()
 	for _, r := range w.files.records {
+		if r.isSucceeded(outputs) {
+			continue // what was read of it stands with the output of its name
+		}
 		if file, ok := w.file(r, outputs[r]); ok {
 			o.Files = append(o.Files, file)
+			o.Files = append(o.Files, r.otherNames(file)...)
 		}
 	}
 	slices.SortFunc(o.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
 	for i := range w.processes {
+		w.processes[i].Argv = w.redact.argv(w.processes[i].Argv)
 		if content := w.programs[i].content; content != nil {
 			w.processes[i].SHA256 = content.sha256
 		}
@@ -47,36 +53,79 @@ func (w *watch) finish(ctx context.Context, o *Observation, observer *python.Obs
 	o.Redactions = w.redact.count
 }
 
-// declareOutputs makes sure that a file named with --output has a record, also
-// when nothing was seen of it.
+// declareOutputs marks the files named with --output, and those in folders so
+// named. A file that nothing was seen of gets a record.
 func (w *watch) declareOutputs() {
 	for _, path := range w.command.Outputs {
 		real := realPath(path)
+		info, err := os.Stat(real)
+		if err == nil && info.IsDir() {
+			for _, r := range w.files.records {
+				if r.written && isBelow(r.path, real) {
+					r.declared = true
+				}
+			}
+			continue
+		}
 		r := w.files.byPath[real]
 		if r == nil {
-			if info, err := os.Stat(real); err != nil || !info.Mode().IsRegular() {
-				continue // a folder, or missing: cmd looks at what was declared
+			if err != nil || !info.Mode().IsRegular() {
+				continue // missing: cmd looks at what was declared
 			}
-			r = &record{path: real, first: real, requested: path, written: true}
-			w.files.records = append(w.files.records, r)
-			w.files.byPath[real] = r
+			r = w.files.fresh(real, trace.FileID{})
+			r.requested, r.written = path, true
+			w.files.take(real, r)
 		}
 		r.declared = true
 	}
+}
+
+// isBelow tells whether path lies in folder.
+func isBelow(path, folder string) bool {
+	return len(path) > len(folder) && path[:len(folder)] == folder && (os.IsPathSeparator(path[len(folder)]) || os.IsPathSeparator(folder[len(folder)-1]))
+}
+
+// isSucceeded tells whether another file has r's name at the end, and is
+// listed as an output.
+func (r *record) isSucceeded(outputs map[*record]*digest) bool {
+	for next := r.successor; next != nil; next = next.successor {
+		if outputs[next] != nil && next.path == r.path {
+			return true
+		}
+	}
+	return false
+}
+
+// otherNames are copies of file for the further names that the run gave it.
+func (r *record) otherNames(file File) (copies []File) {
+	if file.Class != Output && file.Class != Cache {
+		return nil
+	}
+	for _, alias := range r.aliases {
+		if id, ok := regular(alias); ok && id.Inode() == r.inode {
+			file.Path, file.RenamedFrom = alias, ""
+			copies = append(copies, file)
+		}
+	}
+	return copies
 }
 
 // states asks what is on disk of everything written, and queues its digests.
 func (w *watch) states() map[*record]*digest {
 	outputs := map[*record]*digest{}
 	for _, r := range w.files.records {
-		if !r.written || ignored(r.path) {
+		if !r.written || r.removed || ignored(r.path) {
 			continue
 		}
-		info, err := os.Lstat(r.path)
-		if err != nil || !info.Mode().IsRegular() {
-			continue
+		if id, ok := regular(r.path); ok {
+			outputs[r] = w.hash.queue(r.path, -1, id, false)
 		}
-		outputs[r] = w.hash.queue(r.path, -1, trace.IDOf(info), false)
+	}
+	for _, r := range w.files.records {
+		// What was read under a name that another file has now.
+		if next := r.successor; next != nil && next.path == r.path && next.content == nil && r.read && r.content != nil {
+			next.read, next.content = true, r.content
+		}
 	}
 	return outputs
 }
@@ -112,12 +161,25 @@ func (w *watch) file(r *record, after *digest) (file File, ok bool) {
 		return file, false
 	}
 	before.describe(&file)
-	if (file.Class == Input || file.Class == Code) && file.SHA256 != "" && !r.written && !r.removed {
-		if info, err := os.Lstat(r.path); err == nil && trace.IDOf(info) != before.id {
-			file.Reason = "it was changed during the run, after it had been read, by something other than the run"
-		}
+	if (file.Class == Input || file.Class == Code) && file.SHA256 != "" && !r.written && !r.removed && w.wasChanged(r.path, before) {
+		file.Reason = "it was changed during the run, after it had been read, by something other than the run"
 	}
 	return file, true
+}
+
+// wasChanged tells whether the file at path has other content than before.
+func (w *watch) wasChanged(path string, before *digest) bool {
+	id, ok := regular(path)
+	if !ok || id == before.id {
+		return false
+	}
+	timesOnly := id
+	if timesOnly.CtimeNs = before.id.CtimeNs; timesOnly != before.id {
+		return true
+	}
+	// Its rights, its owner or a further name may have been changed.
+	sum, err := w.hash.sum(path)
+	return err != nil || sum != before.sha256
 }
 
 func (d *digest) describe(file *File) {
@@ -188,7 +250,7 @@ func (w *watch) readsCompiled(e *trace.Event) {
 		return
 	}
 	if info, err := os.Stat(source); err == nil && info.Mode().IsRegular() {
-		e.Path, e.ID, e.Handle = source, trace.IDOf(info), -1
+		e.Path, e.Requested, e.ID, e.Handle = source, source, trace.IDOf(info), -1
 	}
 }
 

@@ -8,10 +8,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-
-	"github.com/shirou/gopsutil/v3/cpu"
-	"github.com/shirou/gopsutil/v3/host"
-	"github.com/shirou/gopsutil/v3/mem"
 )
 
 // numericFeatures are the ISA extensions on which libraries choose other
@@ -25,32 +21,15 @@ const unknownPrefix = "unknown: "
 
 // readHost asks the system what it is. What it does not tell is "unknown: …".
 func readHost(ctx context.Context, environ []string, redact *redactor) Host {
-	h := Host{OS: runtime.GOOS, Architecture: runtime.GOARCH, CPUCores: runtime.NumCPU(), CPUFeatures: []string{}, Accelerators: []string{}}
-	if platform, _, version, err := host.PlatformInformationWithContext(ctx); err == nil && platform != "" {
-		h.Distribution = strings.TrimSpace(platform + " " + version)
-	} else {
-		h.Distribution = unknownPrefix + "the system does not name its distribution"
-	}
-	if kernel, err := host.KernelVersionWithContext(ctx); err == nil {
-		h.Kernel = kernel
-	} else {
-		h.Kernel = unknownPrefix + err.Error()
-	}
-	h.CPUModel = unknownPrefix + "the system does not name its processor"
-	if cpus, err := cpu.InfoWithContext(ctx); err == nil && len(cpus) > 0 {
-		if cpus[0].ModelName != "" {
-			h.CPUModel = cpus[0].ModelName
+	h := Host{OS: runtime.GOOS, Architecture: runtime.GOARCH, CPUCores: runtime.NumCPU(), CPUFeatures: []string{}}
+	var flags []string
+	h.Distribution, h.Kernel, h.CPUModel, flags, h.Memory = machine(ctx)
+	for _, flag := range flags {
+		if slices.Contains(numericFeatures, flag) {
+			h.CPUFeatures = append(h.CPUFeatures, flag)
 		}
-		for _, flag := range cpus[0].Flags {
-			if slices.Contains(numericFeatures, flag) {
-				h.CPUFeatures = append(h.CPUFeatures, flag)
-			}
-		}
-		slices.Sort(h.CPUFeatures)
 	}
-	if memory, err := mem.VirtualMemoryWithContext(ctx); err == nil {
-		h.Memory = memory.Total
-	}
+	slices.Sort(h.CPUFeatures)
 	h.Accelerators = accelerators()
 	h.Container = container()
 	h.Variables, h.Withheld = variables(environ, redact)
@@ -59,6 +38,12 @@ func readHost(ctx context.Context, environ []string, redact *redactor) Host {
 	}
 	return h
 }
+
+const (
+	noDistribution = unknownPrefix + "the system does not name its distribution"
+	noKernel       = unknownPrefix + "the system does not name its kernel"
+	noProcessor    = unknownPrefix + "the system does not name its processor"
+)
 
 // accelerators lists the devices whose kernel drivers are loaded: NVIDIA's
 // /proc/driver/nvidia, and the compute nodes of AMD's ROCm.

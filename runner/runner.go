@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -58,7 +59,12 @@ type watch struct {
 	gaps      []string
 	redact    *redactor
 	own       []string
+	loaded    map[trace.FileID]bool // programs whose loaders are filed
+	dropped   int
 }
+
+// maxProcesses bounds the list of executed programs.
+const maxProcesses = 20_000
 
 // Run runs the command to its end. A command that fails, or cannot be
 // executed, is an Observation like any other; an error means that convrun
@@ -74,7 +80,7 @@ func Run(ctx context.Context, command Command) (*Observation, error) {
 	}
 	cache := newDigestCache(command.CacheDir)
 	w := &watch{
-		command: command, files: newCollector(), network: map[string]bool{},
+		command: command, files: newCollector(), network: map[string]bool{}, loaded: map[trace.FileID]bool{},
 		redact: &redactor{key: command.RedactionKey}, signals: catchSignals(),
 	}
 	defer w.signals.stop()
@@ -97,15 +103,18 @@ func Run(ctx context.Context, command Command) (*Observation, error) {
 	}
 	w.hash = newHasher(cache)
 	w.declare()
-	var before trace.Tree
+	var before []trace.Tree
 	if run.Method() == trace.Snapshot {
-		before = trace.TakeSnapshot(directory)
+		before = w.snapshots(directory)
 		w.argumentsAsInputs()
+		w.hash.catchUp() // nothing holds the command before it overwrites one
 	}
 
 	o.Started = time.Now().UTC()
 	err = run.Start(stopToo)
 	var start *trace.StartError
+	graceful, endGrace := context.WithCancel(ctx)
+	defer endGrace()
 	switch {
 	case errors.As(err, &start):
 		o.StartError, o.ExitCode = start.Err.Error(), start.Status()
@@ -113,21 +122,22 @@ func Run(ctx context.Context, command Command) (*Observation, error) {
 		run.Close()
 		return nil, err
 	default:
-		w.signals.relay(run.PID())
+		w.signals.relay(run.Signal, endGrace)
 		exit := run.Wait()
+		w.signals.commandEnded()
 		if o.ExitCode = exit.Code; exit.Signal != 0 {
 			o.Signal = signalName(exit.Signal)
 		}
 	}
 	o.Finished = time.Now().UTC()
-	left, finishErr := run.Finish(command.Grace)
+	left, finishErr := run.Finish(graceful, command.Grace)
 	if finishErr != nil {
 		w.gaps = append(w.gaps, "the tracer failed before the end: "+finishErr.Error())
 	}
 	if run.Method() == trace.Snapshot {
-		w.compare(before, directory, run.Reason())
+		w.compare(before, run.Reason())
 	}
-	o.Capture.Method = run.Method()
+	o.Capture.Method, o.Capture.Dropped = run.Method(), w.dropped
 	o.Capture.Notes = append(o.Capture.Notes, run.Notes()...)
 	o.StillRunning = append(o.StillRunning, left...)
 	w.finish(ctx, o, observer)
@@ -180,24 +190,45 @@ func (w *watch) event(e *trace.Event) {
 	if w.isOwn(e.Path) {
 		return
 	}
-	w.readsCompiled(e)
+	r := w.enter(e)
+	if r == nil || r.content == nil {
+		return
+	}
+	switch {
+	case e.Access&trace.Write != 0, e.Op == trace.Truncate:
+		w.hash.hurry(r.content) // what was read is about to change
+	case e.Op == trace.Rename, e.Op == trace.Exchange, e.Op == trace.Remove, e.Op == trace.Link:
+		w.hash.aboutToMove(r.content)
+	}
+}
+
+// enter files an event, and sees to the digest of what it reads.
+func (w *watch) enter(e *trace.Event) *record {
 	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.readsCompiled(e)
+	if e.Path2 != "" {
+		w.replaces(e)
+	}
 	r := w.files.add(e)
 	if r == nil {
-		w.mu.Unlock()
-		return
+		return nil
 	}
 	if e.Op == trace.Exec {
 		w.execute(e, r)
 	}
-	exists := e.ID != (trace.FileID{})
-	if r.read && r.content == nil && exists {
+	if r.read && r.content == nil && e.ID != (trace.FileID{}) {
 		w.read(e, r)
 	}
-	content := r.content
-	w.mu.Unlock()
-	if content != nil && (e.Access&trace.Write != 0 || e.Op == trace.Truncate) {
-		w.hash.hurry(content) // what was read is about to change
+	return r
+}
+
+// replaces prepares for the loss of names that files wait under to be hashed.
+func (w *watch) replaces(e *trace.Event) {
+	if e.Mode&typeMask == typeDirectory {
+		w.hash.aboutToMove(nil)
+	} else if over := w.files.byPath[e.Path2]; over != nil && over.content != nil {
+		w.hash.aboutToMove(over.content)
 	}
 }
 
@@ -210,31 +241,46 @@ func (w *watch) read(e *trace.Event, r *record) {
 
 func (w *watch) execute(e *trace.Event, r *record) {
 	w.class.addInterpreter(e.Path)
-	w.processes = append(w.processes, Process{PID: e.PID, Parent: e.Parent, Argv: w.redact.argv(e.Argv), Path: e.Path})
-	w.programs = append(w.programs, r)
-	for _, loader := range loadersOf(e.Handle) {
-		w.openedByKernel(loader)
+	if len(w.processes) == maxProcesses {
+		if w.dropped++; w.dropped == 1 {
+			w.gaps = append(w.gaps, fmt.Sprintf("more than %d programs were executed: the rest is only counted", maxProcesses))
+		}
+	} else {
+		// Secrets are taken out at the end: the process waits now.
+		w.processes = append(w.processes, Process{PID: e.PID, Parent: e.Parent, Argv: e.Argv, Path: e.Path})
+		w.programs = append(w.programs, r)
 	}
+	w.fileLoaders(e, maxLoaders)
 }
 
-// openedByKernel files what the kernel reads to start a program: no process
-// opens it.
-func (w *watch) openedByKernel(path string) {
-	path = realPath(path)
-	info, err := os.Stat(path)
-	if err != nil || !info.Mode().IsRegular() {
+// maxLoaders is how many interpreters the kernel puts before a script,
+// fs/exec.c.
+const maxLoaders = 5
+
+// fileLoaders files what the kernel reads to start a program: no process opens
+// it.
+func (w *watch) fileLoaders(e *trace.Event, depth int) {
+	if w.loaded[e.ID] || depth == 0 {
 		return
 	}
-	e := &trace.Event{Op: trace.Exec, Path: path, Requested: path, ID: trace.IDOf(info), Handle: -1, Mode: typeRegular}
-	w.class.addInterpreter(path)
-	if r := w.files.add(e); r != nil && r.content == nil {
-		w.read(e, r)
+	w.loaded[e.ID] = true
+	for _, name := range loadersOf(e.Handle) {
+		loader, err := openLoader(e.TID, name)
+		if err != nil {
+			continue
+		}
+		w.class.addInterpreter(loader.Path)
+		if r := w.files.add(loader); r != nil && r.content == nil {
+			w.read(loader, r)
+		}
+		w.fileLoaders(loader, depth-1)
+		closeHandle(loader.Handle)
 	}
 }
 
 func (w *watch) isOwn(path string) bool {
 	for _, own := range w.own {
-		if path == own || len(path) > len(own) && path[:len(own)] == own && os.IsPathSeparator(path[len(own)]) {
+		if path == own || isBelow(path, own) {
 			return true
 		}
 	}
@@ -251,9 +297,18 @@ func (w *watch) declare() {
 		}
 	}
 	for _, path := range w.command.Inputs {
-		if r := w.readNow(path); r != nil {
-			r.declared = true
-		}
+		w.declareInput(path)
+	}
+}
+
+// declareInput takes a file, or every file in a folder, for an input.
+func (w *watch) declareInput(path string) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		w.walk(realPath(path), func(path string, _ trace.FileID) { w.declareInput(path) })
+		return
+	}
+	if r := w.readNow(path); r != nil {
+		r.declared = true
 	}
 }
 
@@ -262,30 +317,46 @@ func (w *watch) declare() {
 func (w *watch) argumentsAsInputs() {
 	for _, argument := range w.command.Argv[1:] {
 		w.readNow(argument)
+		if _, value, ok := strings.Cut(argument, "="); ok {
+			w.readNow(value)
+		}
 	}
 }
 
 func (w *watch) readNow(path string) *record {
 	real := realPath(path)
-	info, err := os.Stat(real)
-	if err != nil || !info.Mode().IsRegular() {
+	id, ok := regular(real)
+	if !ok || ignored(real) {
 		return nil
 	}
-	w.event(&trace.Event{Op: trace.Open, Path: real, Requested: path, Access: trace.Read, ID: trace.IDOf(info), Handle: -1, Mode: typeRegular})
+	w.event(&trace.Event{Op: trace.Open, Path: real, Requested: path, Access: trace.Read, ID: id, Handle: -1, Mode: typeRegular})
 	return w.files.byPath[real]
 }
 
-// compare fills in, from two snapshots, what no tracer saw.
-func (w *watch) compare(before trace.Tree, directory, reason string) {
-	after := trace.TakeSnapshot(directory)
-	before.Changes(after, w.event)
+// snapshots are taken of the working directory and of declared folders.
+func (w *watch) snapshots(directory string) []trace.Tree {
+	trees := []trace.Tree{trace.TakeSnapshot(directory)}
+	for _, path := range w.command.Outputs {
+		if real := realPath(path); real != directory && !isBelow(real, directory) {
+			trees = append(trees, trace.TakeSnapshot(real))
+		}
+	}
+	return trees
+}
+
+// compare fills in, from snapshots, what no tracer saw.
+func (w *watch) compare(before []trace.Tree, reason string) {
 	if reason == "" {
 		reason = "it was asked for"
 	}
 	w.gaps = append(w.gaps, "the working directory was only compared before and after ("+reason+"): files read, files elsewhere and programs executed are not known")
-	for _, tree := range []trace.Tree{before, after} {
-		if tree.Incomplete != "" {
-			w.gaps = append(w.gaps, "the working directory was not compared as a whole: "+tree.Incomplete)
+	for _, old := range before {
+		now := trace.TakeSnapshot(old.Root)
+		old.Changes(now, w.event)
+		for _, tree := range []trace.Tree{old, now} {
+			if tree.Incomplete != "" {
+				w.gaps = append(w.gaps, "a folder was not compared as a whole: "+tree.Incomplete)
+			}
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,10 +17,15 @@ import (
 type signals struct {
 	caught chan os.Signal
 	done   chan struct{}
-	// own counts signals that the command's own tree sends to convrun's
-	// process or group: the command has had those already.
-	own [65]atomic.Int32
+	// own is when, in Unix nanoseconds, the command's own tree last sent each
+	// signal to convrun's process or group: the command has had that already.
+	own [65]atomic.Int64
+	// ended is when the command ended, 0 before.
+	ended atomic.Int64
 }
+
+// echo is how long after it was sent a signal is still the same one.
+const echo = 500 * time.Millisecond
 
 // relayed are handed on to the command: a process, not a terminal, sends them.
 var relayed = map[os.Signal]bool{unix.SIGTERM: true, unix.SIGHUP: true, unix.SIGUSR1: true, unix.SIGUSR2: true}
@@ -36,16 +42,21 @@ func catchSignals() *signals {
 	return s
 }
 
-// relay hands signals on to pid until stop.
-func (s *signals) relay(pid int) {
+// relay hands signals on through send until stop. Once the command has ended,
+// a signal calls endGrace: nobody needs to be waited for any longer.
+func (s *signals) relay(send func(syscall.Signal), endGrace func()) {
 	go func() {
 		for {
 			select {
 			case sig := <-s.caught:
 				number := sig.(syscall.Signal)
-				if relayed[sig] && s.own[number].Add(-1) < 0 {
-					s.own[number].Store(0)
-					_ = unix.Kill(pid, number)
+				if ended := s.ended.Load(); ended != 0 {
+					// The ^C that ended the command may come late.
+					if since(ended) > echo/5 {
+						endGrace()
+					}
+				} else if relayed[sig] && since(s.own[number].Load()) > echo {
+					send(number)
 				}
 			case <-s.done:
 				return
@@ -54,10 +65,15 @@ func (s *signals) relay(pid int) {
 	}()
 }
 
+func since(unixNano int64) time.Duration { return time.Since(time.Unix(0, unixNano)) }
+
+// commandEnded is told once, when there is nobody to hand signals on to.
+func (s *signals) commandEnded() { s.ended.Store(time.Now().UnixNano()) }
+
 // sent notes that a process of the tree sends number to convrun's group.
 func (s *signals) sent(number syscall.Signal) {
 	if int(number) > 0 && int(number) < len(s.own) {
-		s.own[number].Add(1)
+		s.own[number].Store(time.Now().UnixNano())
 	}
 }
 

@@ -16,7 +16,9 @@ func catchSignals() *signals {
 	return s
 }
 
-func (s *signals) relay(int) {}
+func (s *signals) relay(func(syscall.Signal), func()) {}
+
+func (s *signals) commandEnded() {}
 
 func (s *signals) sent(syscall.Signal) {}
 

@@ -11,7 +11,7 @@ import (
 )
 
 // gitTime bounds everything that is asked of git about one run.
-const gitTime = 5 * time.Second
+const gitTime = 3 * time.Second
 
 // readSource asks git about the repository that dir lies in. It changes
 // nothing there: git is told to take no optional locks, and to run no hook or
@@ -22,6 +22,7 @@ func readSource(ctx context.Context, dir string, environ []string, redact *redac
 	git := func(arguments ...string) (string, error) {
 		command := exec.CommandContext(ctx, "git", append([]string{"-C", dir, "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"}, arguments...)...)
 		command.Env = append(environ[:len(environ):len(environ)], "GIT_OPTIONAL_LOCKS=0", "LC_ALL=C")
+		command.WaitDelay = 50 * time.Millisecond // for a filter of git's that holds the pipe
 		out, err := command.Output()
 		return string(out), err
 	}
@@ -72,14 +73,14 @@ func gitProblem(err error) string {
 		return "git is not installed"
 	}
 	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if errors.As(err, &exit) && exit.Exited() {
 		first, _, _ := strings.Cut(strings.TrimSpace(string(exit.Stderr)), "\n")
 		if strings.Contains(first, "not a git repository") {
 			return "not in a git repository"
 		}
 		return "git says: " + first
 	}
-	return err.Error()
+	return "git gave no answer: " + err.Error()
 }
 
 // withoutUser removes user name and password from a URL; "git@host:path" is

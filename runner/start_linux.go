@@ -3,6 +3,8 @@ package runner
 import (
 	"bytes"
 	"debug/elf"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -45,6 +47,30 @@ func loadersOf(handle int) []string {
 	return nil
 }
 
+// openLoader finds the file that name means to thread tid. The event's Handle
+// is for closeHandle.
+func openLoader(tid int, name string) (*trace.Event, error) {
+	if tid > 0 && strings.HasPrefix(name, "/") {
+		name = "/proc/" + strconv.Itoa(tid) + "/root" + name
+	}
+	handle, err := unix.Open(name, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(handle))
+	info, statErr := os.Stat("/proc/self/fd/" + strconv.Itoa(handle))
+	if err = errors.Join(err, statErr); err == nil && !info.Mode().IsRegular() {
+		err = fs.ErrInvalid
+	}
+	if err != nil {
+		closeHandle(handle)
+		return nil, err
+	}
+	return &trace.Event{Op: trace.Exec, TID: tid, Path: path, Requested: path, ID: trace.IDOf(info), Handle: handle, Mode: typeRegular}, nil
+}
+
+func closeHandle(handle int) { _ = unix.Close(handle) }
+
 // inherited are the regular files that convrun's own descriptors, and so the
 // command's, were open on at the start.
 func inherited() []*trace.Event {
@@ -82,7 +108,7 @@ func inherited() []*trace.Event {
 		default:
 			e.Access = trace.Read | trace.Write
 		}
-		if e.Access == trace.Write {
+		if e.Access == trace.Write && status&unix.O_APPEND == 0 {
 			// What whoever opened it left in it cannot be read through it.
 			e.Access |= trace.Discard
 		}

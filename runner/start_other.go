@@ -2,8 +2,16 @@
 
 package runner
 
-import "github.com/convrun/convrun/runner/trace"
+import (
+	"errors"
+
+	"github.com/convrun/convrun/runner/trace"
+)
 
 func loadersOf(int) []string { return nil }
+
+func openLoader(int, string) (*trace.Event, error) { return nil, errors.ErrUnsupported }
+
+func closeHandle(int) {}
 
 func inherited() []*trace.Event { return nil }

@@ -28,6 +28,9 @@ func openHandle(handle int, path string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
+// nonBlocking keeps an open from waiting for a FIFO's other end.
+const nonBlocking = unix.O_NONBLOCK
+
 // onlyMine refuses a file that another user could have written.
 func onlyMine(info fs.FileInfo) error {
 	stat, ok := info.Sys().(*syscall.Stat_t)

@@ -8,6 +8,8 @@ import (
 	"os"
 )
 
+const nonBlocking = 0
+
 func lowerPriority() {}
 
 func openHandle(_ int, path string) (*os.File, error) { return os.Open(path) }

@@ -37,52 +37,27 @@ func findArtifacts(o *runner.Observation) (artifacts []provenance.Artifact, note
 		}
 		m, err := model.Inspect(root)
 		if err != nil {
-			m = unreadable(format, err)
+			m = model.Unreadable(format, filepath.Base(root), err)
 		}
-		artifacts = append(artifacts, provenance.Artifact{Path: root, Purpose: format.Purpose, Model: m, Files: filesOf(root, format, m, o.Files)})
+		artifacts = append(artifacts, provenance.Artifact{Path: root, Purpose: format.Purpose, Model: m, Files: filesOf(root, format, m)})
 	}
 	return withoutParts(artifacts), notes
 }
 
-// unreadable stands for a model that was recognised but is broken: everything
-// about it is unknown, and a finding says why.
-func unreadable(format model.Format, err error) *model.Model {
-	reason := provenance.Unknown + err.Error()
-	m := &model.Model{
-		Format: format.Name, FormatVersion: reason, Producer: reason, Opsets: map[string]int64{}, Inputs: []model.Value{}, Outputs: []model.Value{},
-		Operators: map[string]int{}, Parameters: -1, Parts: []model.Part{},
-		Findings: []model.Finding{{ID: "CR-MODEL-UNREADABLE", Severity: "error", Message: "the model cannot be read", Evidence: err.Error()}},
-	}
-	for _, operation := range model.Operations {
-		m.Elimination = append(m.Elimination, model.Verdict{Operation: operation, Status: model.Unknown, Evidence: []string{reason}})
-	}
-	return m
-}
-
-// filesOf lists the files of a model, its main file first.
-func filesOf(root string, format model.Format, m *model.Model, files []runner.File) []string {
-	folder, paths := filepath.Dir(root), []string{}
+// filesOf lists the files of a model, its main file first; a part that is
+// missing, or that lies where it must not, is none.
+func filesOf(root string, format model.Format, m *model.Model) []string {
+	folder := filepath.Dir(root)
 	if format.Directory {
 		folder = root
-		// The main file is what of the folder is no part.
-		for _, file := range files {
-			if name, err := filepath.Rel(root, file.Path); err == nil && filepath.IsLocal(name) && !isPart(m, filepath.ToSlash(name)) {
-				paths = append(paths, file.Path)
-			}
-		}
-	} else {
-		paths = append(paths, root)
 	}
+	paths := []string{filepath.Join(folder, filepath.FromSlash(m.Main))}
 	for _, part := range m.Parts {
 		if part.Size >= 0 {
 			paths = append(paths, filepath.Join(folder, filepath.FromSlash(part.Name)))
 		}
 	}
 	return paths
-}
-
-func isPart(m *model.Model, name string) bool {
-	return slices.ContainsFunc(m.Parts, func(p model.Part) bool { return p.Name == name })
 }
 
 // withoutParts drops an artifact that is only a part of another one: the file

@@ -65,6 +65,11 @@ func show(out io.Writer, log *openedLog) error {
 			line("  part", "%s sha256 %s", part.Name, orDash(part.Digest["sha256"]))
 		}
 	}
+	if len(p.FrozenModels) == 0 {
+		for _, subject := range log.statement.Subject {
+			line("subject", "%s sha256 %s", subject.Name, orDash(subject.Digest["sha256"]))
+		}
+	}
 	for _, row := range p.Elimination {
 		word := string(row.Status)
 		if row.Mode != "" {

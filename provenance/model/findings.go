@@ -5,6 +5,7 @@ import "slices"
 // The identifiers of findings. They are part of the log's format: greppable,
 // never reused. Their meaning and weight stand in the table below.
 const (
+	ModelUnreadable        = "CR-MODEL-UNREADABLE"
 	PartProblem            = "CR-MODEL-PART"
 	DropoutActive          = "CR-ONNX-DROPOUT-TRAINING"
 	DropoutLeft            = "CR-ONNX-DROPOUT-LEFT"
@@ -35,9 +36,10 @@ var findingKinds = []struct {
 	id, severity string
 	message      string // empty when the place that raises it says what is wrong
 }{
+	{ModelUnreadable, severityError, "the file was recognised as a model and cannot be read"},
 	{PartProblem, severityError, ""},
-	{DropoutActive, severityError, "dropout acts in this file; ONNX Runtime's default optimizer may hide that by removing the node, other runtimes and settings do not"},
-	{DropoutLeft, severityNote, "a Dropout node without a mode is left in the graph: the model was exported in training mode, though runtimes pass values through it unchanged"},
+	{DropoutActive, severityError, "dropout acts in this file; ONNX Runtime's default optimizer may hide that by removing a Dropout node, other runtimes and settings do not"},
+	{DropoutLeft, severityNote, "a Dropout node without a mode is left in the graph, as exports in training mode leave it; runtimes pass values through it unchanged"},
 	{DropoutSwitch, severityWarning, "whether dropout acts is decided when the model runs"},
 	{BatchNormActive, severityError, "batch normalization uses the statistics of each batch, so that one sample's result depends on the others"},
 	{BatchNormSource, severityWarning, "the exporter was given batch normalization in training mode and wrote it in inference form: the file does not do what the source did"},

@@ -46,7 +46,7 @@ func (e *examiner) dropoutNode(op *operation) {
 	case version >= dropoutHasInputs:
 		e.dropoutMode(op, why)
 	case version >= dropoutHasNoMode:
-		e.inertDropout(op, why+"which has no training mode; left in the graph by an export in training mode")
+		e.inertDropout(op, why+"which has no training mode; left in the graph as exports in training mode leave it")
 		e.find(DropoutLeft, "", op.describe())
 	case version < 1:
 		e.hit(Dropout, Unknown, None, "%s: unknown: the file imports no version of ONNX's operators", op.describe())

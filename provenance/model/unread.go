@@ -17,10 +17,22 @@ const maxParts = 1 << 16
 // unread is what can be said of a model whose format is recognised but not
 // read: which file it is.
 func unread(format Format, main string) *Model {
+	return unknownModel(format, main, notRead)
+}
+
+// Unreadable is what can be said of a model in format that Inspect failed on
+// with err: everything is unknown, and a finding tells why.
+func Unreadable(format Format, main string, err error) *Model {
+	m := unknownModel(format, main, "unknown: the model cannot be read: "+clip(err.Error()))
+	m.find(ModelUnreadable, "", clip(err.Error()))
+	return m
+}
+
+func unknownModel(format Format, main, reason string) *Model {
 	m := newModel(format.Name, main)
-	m.FormatVersion, m.Producer = notRead, notRead
+	m.FormatVersion, m.Producer = reason, reason
 	for _, op := range Operations {
-		m.Elimination = append(m.Elimination, Verdict{Operation: op, Status: Unknown, Evidence: []string{notRead}})
+		m.Elimination = append(m.Elimination, Verdict{Operation: op, Status: Unknown, Evidence: []string{reason}})
 	}
 	return m
 }

@@ -13,6 +13,9 @@ import (
 	"strings"
 )
 
+// malformed stands in place of a digest's algorithm that cannot be read.
+const malformed = "malformed"
+
 // unknown starts a string that stands for a fact that could not be had.
 const unknown = "unknown: "
 
@@ -29,32 +32,32 @@ type LoadedFile struct {
 type Distribution struct {
 	// Name is normalised as PEP 503 says; Spelled is the distribution's own
 	// spelling.
-	Name    string
-	Spelled string
+	Name    string `json:"name"`
+	Spelled string `json:"spelled"`
 	// Version as the metadata states it, or "unknown: …".
-	Version string
+	Version string `json:"version"`
 	// PURL is a package URL of type pypi; without a version when that is
 	// unknown.
-	PURL string
+	PURL string `json:"purl"`
 	// Location is the folder that it is installed in (site-packages).
-	Location string
+	Location string `json:"location"`
 	// Installer is the program that installed it, "pip", or empty.
-	Installer string
+	Installer string `json:"installer"`
 	// Files is how many of its files were loaded; Compiled is how many of them
 	// only as the bytecode that Python keeps of a source file. For those the
 	// source stands, which Python may have compared with the bytecode by time
 	// and size alone.
-	Files    int
-	Compiled int
+	Files    int `json:"files"`
+	Compiled int `json:"compiled"`
 	// Digest is SHA-256 in hex over the lines "<sha256>  <path>\n", one for
 	// each loaded file, sorted by path; a path is that in RECORD, else the one
 	// relative to Location. "unknown: …" when a file's digest is not known.
-	Digest string
+	Digest string `json:"digest"`
 	// Integrity is "matches" when every loaded file is what RECORD says,
 	// "modified: …" or "unknown: …".
-	Integrity string
+	Integrity string `json:"integrity"`
 	// Modified are the paths whose content differs from RECORD, sorted.
-	Modified []string
+	Modified []string `json:"modified"`
 }
 
 // Distributions tells which distributions the files belong to, by what their
@@ -119,7 +122,7 @@ type wantedFile struct {
 func newScan(files []LoadedFile, sum func(string) (string, error)) *scan {
 	s := &scan{wanted: map[string]*wantedFile{}, sum: sum, metadata: map[string][]string{}}
 	for _, file := range files {
-		if source, ok := sourceOf(file.Path); ok {
+		if source, ok := SourceOf(file.Path); ok {
 			if s.wanted[source] == nil {
 				s.wanted[source] = &wantedFile{path: source, compiled: true}
 			}
@@ -130,9 +133,10 @@ func newScan(files []LoadedFile, sum func(string) (string, error)) *scan {
 	return s
 }
 
-// sourceOf names the source file that a file of bytecode stands for: PEP 3147
-// for those in __pycache__. A .pyc beside no source is a module of its own.
-func sourceOf(path string) (string, bool) {
+// SourceOf names the source file that a file of bytecode stands for: PEP 3147
+// for those in __pycache__. A .pyc beside no source is a module of its own, and
+// the second result is false.
+func SourceOf(path string) (string, bool) {
 	name, ok := strings.CutSuffix(path, ".pyc")
 	if !ok {
 		return "", false
@@ -246,23 +250,27 @@ func (s *scan) claim(f *found, file *wantedFile, name, algorithm, expected strin
 
 // claimRecorded takes the files that RECORD lists.
 func (s *scan) claimRecorded(f *found, list []byte) {
-	own := filepath.Base(f.metadata) + "/"
+	prefix := f.root + string(filepath.Separator)
 	for line := range lines(list) {
-		entry, ok := parseRecordLine(line)
+		name, rest, ok := cutField(line)
 		if !ok {
-			f.malformed++
+			continue // tells no name that a file could be looked for
+		}
+		path := prefix + filepath.FromSlash(name)
+		if filepath.IsAbs(name) {
+			path = filepath.Clean(name)
+		} else if strings.Contains(name, "..") {
+			path = filepath.Clean(path)
+		}
+		file := s.wanted[path]
+		if file == nil || strings.HasPrefix(path, f.metadata+string(filepath.Separator)) {
 			continue
 		}
-		if strings.HasPrefix(entry.path, own) {
-			continue
+		algorithm, digest, ok := parseHash(rest)
+		if !ok {
+			algorithm = malformed
 		}
-		path := entry.path
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(f.root, filepath.FromSlash(path))
-		}
-		if file := s.wanted[path]; file != nil {
-			s.claim(f, file, entry.path, entry.algorithm, entry.digest)
-		}
+		s.claim(f, file, name, algorithm, digest)
 	}
 }
 
@@ -322,10 +330,9 @@ type found struct {
 	metadata string
 	files    []claimed
 	// unlisted says why there is no list of files; editable is the folder of
-	// an editable install; malformed counts lines of RECORD.
-	unlisted  string
-	editable  string
-	malformed int
+	// an editable install.
+	unlisted string
+	editable string
 
 	name, version, installer string
 }
@@ -374,6 +381,8 @@ func (f *found) integrity() (string, []string) {
 			unsure["the digest of %d files is not known"]++
 		case file.algorithm == "":
 			unsure["RECORD has no digest for %d files"]++
+		case file.algorithm == malformed:
+			unsure["RECORD is malformed for %d files"]++
 		case file.algorithm != "sha256":
 			unsure["RECORD has another digest than SHA-256 for %d files"]++
 		case file.sha256 != file.expected:

@@ -20,26 +20,35 @@ const (
 	maxHeader = 256 << 10
 )
 
-// readBounded reads a regular file that must not be larger than limit.
+// readBounded reads a file that must not be larger than limit.
 func readBounded(name string, limit int64) ([]byte, error) {
-	// A pipe in the place of a file must not stop us.
+	text, size, err := readHead(name, limit)
+	if err == nil && size > limit {
+		return nil, fmt.Errorf("read %s: expected at most %d bytes, found %d", name, limit, size)
+	}
+	return text, err
+}
+
+// readHead reads the first bytes of a file and tells its size.
+func readHead(name string, limit int64) (head []byte, size int64, err error) {
+	// Opening a pipe would wait for ever.
 	info, err := os.Stat(name)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	if !info.Mode().IsRegular() || info.Size() > limit {
-		return nil, fmt.Errorf("read %s: expected a file of at most %d bytes, found %s of %d", name, limit, info.Mode(), info.Size())
+	if !info.Mode().IsRegular() {
+		return nil, 0, fmt.Errorf("read %s: expected a file, found %s", name, info.Mode())
 	}
 	file, err := os.Open(name)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, limit))
+	head, err = io.ReadAll(io.LimitReader(file, limit))
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
+		return nil, 0, fmt.Errorf("read %s: %w", name, err)
 	}
-	return text, nil
+	return head, info.Size(), nil
 }
 
 // lines yields the lines of text that are not empty, without their ends.
@@ -54,46 +63,27 @@ func lines(text []byte) iter.Seq[[]byte] {
 	}
 }
 
-// recordEntry is a line of RECORD; algorithm and digest (lower-case hex) are
-// empty when the line states none.
-type recordEntry struct {
-	path      string
-	algorithm string
-	digest    string
-}
-
-// parseRecordLine reads a line of RECORD as
+// parseHash reads what follows the path in a line of RECORD, as
 // https://packaging.python.org/en/latest/specifications/recording-installed-packages/
-// has it: CSV of path, "algorithm=digest" in URL-safe Base64 without padding,
-// and size. encoding/csv would take ten times as long, and a stray quotation
-// mark would cost it the rest of the file.
-func parseRecordLine(line []byte) (recordEntry, bool) {
-	path, rest, ok := cutField(line)
-	if !ok || path == "" {
-		return recordEntry{}, false
-	}
+// has it: "algorithm=digest", the digest in URL-safe Base64 without padding,
+// and a size. A line may have neither; then both results are empty. The digest
+// comes back in lower-case hex.
+func parseHash(rest []byte) (algorithm, digest string, ok bool) {
 	hash, _, ok := cutField(rest)
-	if !ok {
-		return recordEntry{}, false
-	}
-	entry := recordEntry{path: path}
-	if hash == "" {
-		return entry, true
+	if !ok || hash == "" {
+		return "", "", ok
 	}
 	algorithm, value, ok := strings.Cut(hash, "=")
-	if !ok || algorithm == "" {
-		return recordEntry{}, false
+	bytes, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(value, "="))
+	if !ok || algorithm == "" || err != nil || len(bytes) == 0 {
+		return "", "", false
 	}
-	digest, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(value, "="))
-	if err != nil || len(digest) == 0 {
-		return recordEntry{}, false
-	}
-	entry.algorithm, entry.digest = strings.ToLower(algorithm), hex.EncodeToString(digest)
-	return entry, true
+	return strings.ToLower(algorithm), hex.EncodeToString(bytes), true
 }
 
 // cutField takes the first field off a line of CSV. A line that has ended has
-// an empty field more.
+// an empty field more. encoding/csv would take ten times as long, and a stray
+// quotation mark would cost it the rest of the file.
 func cutField(line []byte) (field string, rest []byte, ok bool) {
 	if len(line) == 0 || line[0] != '"' {
 		before, after, _ := bytes.Cut(line, []byte(","))
@@ -121,8 +111,11 @@ func cutField(line []byte) (field string, rest []byte, ok bool) {
 // parseMetadata returns what the header of METADATA or PKG-INFO says; empty
 // strings for what it does not.
 func parseMetadata(text []byte) (name, version string) {
+	// Python takes a lone carriage return for the end of a line.
+	text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))
+	text = bytes.ReplaceAll(text, []byte("\r"), []byte("\n"))
 	for line := range bytes.Lines(text) {
-		line = bytes.TrimRight(line, "\r\n")
+		line = bytes.TrimRight(line, "\n")
 		if len(line) == 0 {
 			break // the description follows
 		}
@@ -175,7 +168,7 @@ func (f *found) readMetadata() (problem string) {
 	case strings.HasSuffix(f.metadata, ".egg-info"):
 		name = "PKG-INFO"
 	}
-	text, err := readHead(filepath.Join(f.metadata, name), maxHeader)
+	text, _, err := readHead(filepath.Join(f.metadata, name), maxHeader)
 	if err != nil {
 		problem = err.Error()
 	}
@@ -194,21 +187,4 @@ func (f *found) readMetadata() (problem string) {
 		f.installer = strings.TrimSpace(string(text))
 	}
 	return problem
-}
-
-// readHead reads at most limit bytes of a regular file.
-func readHead(name string, limit int64) ([]byte, error) {
-	info, err := os.Stat(name)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("read %s: expected a file, found %s", name, info.Mode())
-	}
-	file, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	return io.ReadAll(io.LimitReader(file, limit))
 }

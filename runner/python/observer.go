@@ -124,9 +124,3 @@ func (o *Observer) prefixed(path string) string {
 	}
 	return o.archive + string(os.PathListSeparator) + path
 }
-
-// Owns reports whether path, which must be absolute, is the observer's own, so
-// that a run's files can be told from it.
-func (o *Observer) Owns(path string) bool {
-	return path == o.archive || path == o.records || strings.HasPrefix(path, o.records+string(filepath.Separator))
-}

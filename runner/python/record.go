@@ -10,7 +10,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,57 +30,58 @@ const (
 // is what the processes said: a program that means to can write here too.
 type Record struct {
 	// Calls in order of their start.
-	Calls []Call
+	Calls []Call `json:"calls"`
 	// Warnings are those that were shown or logged, sorted, equal ones counted.
-	Warnings []Warning
+	Warnings []Warning `json:"warnings"`
 	// Interpreters has one entry for each process that a Python was started
 	// in, by process ID; a forked child has none of its own.
-	Interpreters []Interpreter
+	Interpreters []Interpreter `json:"interpreters"`
 	// Frameworks has one entry for each different state that a framework was
 	// in at the end of a process, or after its last observed call when the
 	// process did not come to its end; sorted.
-	Frameworks []Framework
+	Frameworks []Framework `json:"frameworks"`
 	// Problems says what could not be observed or read, sorted.
-	Problems []string
+	Problems []string `json:"problems"`
 }
 
 // Call is one call of an observed function. A call that an observed function
 // itself makes to another one is part of it and is not listed.
 type Call struct {
 	// Function is the name that users call it by, "torch.onnx.export".
-	Function string
+	Function string `json:"function"`
 	// Module is the module it was found in, File that module's file.
-	Module string
-	File   string
+	Module string `json:"module"`
+	File   string `json:"file"`
 	// Package is the top-level module, Version its own word for its version.
-	Package string
-	Version string
+	Package string `json:"package"`
+	Version string `json:"version"`
 	// PID is the process as it saw itself.
-	PID     int
-	Started time.Time
+	PID     int       `json:"pid"`
+	Started time.Time `json:"started"`
 	// Duration is 0 while Outcome is "unfinished".
-	Duration time.Duration
+	Duration time.Duration `json:"duration"`
 	// Given are the parameters that the caller passed, in the order of the
 	// function's parameters, also when the value passed equals the default.
-	Given []string
+	Given []string `json:"given"`
 	// Arguments are the effective values by parameter, defaults included:
 	// nil, bool, string, json.Number, []any and map[string]any. A tensor is
 	// {"dtype", "shape"}, bytes {"bytes": length}, a function or class
 	// {"callable": name}, another object {"class": name}; an enum is
 	// "Class.NAME"; integers beyond 2^53, NaN and infinities are strings. What
 	// was cut off is marked with "…" or {"truncated": true}.
-	Arguments map[string]any
+	Arguments map[string]any `json:"arguments"`
 	// Model is the census of the model object, nil when the function takes
 	// none.
-	Model *Model
+	Model *Model `json:"model"`
 	// Reads and Writes are the absolute paths of the files that the call was
 	// asked to read and write.
-	Reads, Writes []string
+	Reads  []string `json:"reads"`
+	Writes []string `json:"writes"`
 	// Saves is set when the function only writes a model that was converted
 	// before: such a call is no conversion.
-	Saves bool
+	Saves bool `json:"saves"`
 	// Outcome is "returned", "raised: TYPE: MESSAGE" or "unfinished".
-	Outcome string
+	Outcome string `json:"outcome"`
 }
 
 // Model is the census of a model object; nothing of it was run.
@@ -112,41 +112,41 @@ type ModuleCount struct {
 // or above.
 type Warning struct {
 	// Source is "warnings", or the name of the logger.
-	Source string
+	Source string `json:"source"`
 	// Category is the class of the warning, or the level of the log record.
-	Category string
-	Message  string
-	File     string
-	Line     int
+	Category string `json:"category"`
+	Message  string `json:"message"`
+	File     string `json:"file"`
+	Line     int    `json:"line"`
 	// Count is how often it came.
-	Count int
+	Count int `json:"count"`
 }
 
 // Interpreter is a Python that was started.
 type Interpreter struct {
-	PID int
+	PID int `json:"pid"`
 	// Implementation is sys.implementation.name: "cpython", "pypy".
-	Implementation string
-	Version        string
-	Compiler       string
+	Implementation string `json:"implementation"`
+	Version        string `json:"version"`
+	Compiler       string `json:"compiler"`
 	// Executable is sys.executable; Prefix differs from BasePrefix in a
 	// virtual environment.
-	Executable string
-	Prefix     string
-	BasePrefix string
+	Executable string `json:"executable"`
+	Prefix     string `json:"prefix"`
+	BasePrefix string `json:"basePrefix"`
 }
 
 // Framework is what a framework said about itself.
 type Framework struct {
-	Name    string
-	Version string
+	Name    string `json:"name"`
+	Version string `json:"version"`
 	// Build is how it was built: "cuda", "cudnn", "git_version" and so on.
-	Build map[string]string
+	Build map[string]string `json:"build"`
 	// Numerics are settings that results may depend on; names start with the
 	// framework's, as in "torch.num_threads".
-	Numerics map[string]string
+	Numerics map[string]string `json:"numerics"`
 	// Accelerators are the devices it had started to use.
-	Accelerators []Accelerator
+	Accelerators []Accelerator `json:"accelerators"`
 }
 
 // Accelerator is a device as the framework names it.
@@ -221,7 +221,7 @@ type collector struct {
 	calls        []*Call
 	warnings     map[Warning]int
 	interpreters []Interpreter
-	frameworks   []Framework
+	frameworks   map[string]Framework
 	problems     map[string]int
 	records      int
 }
@@ -366,17 +366,15 @@ func notNil(m map[string]string) map[string]string {
 
 // addFramework keeps one of equal words of several processes.
 func (c *collector) addFramework(f Framework) {
-	for _, known := range c.frameworks {
-		if reflect.DeepEqual(known, f) {
-			return
-		}
+	if c.frameworks == nil {
+		c.frameworks = map[string]Framework{}
 	}
-	c.frameworks = append(c.frameworks, f)
+	c.frameworks[fmt.Sprintf("%q", []any{f.Name, f.Version, f.Build, f.Numerics, f.Accelerators})] = f
 }
 
 // record brings everything in its order.
 func (c *collector) record() Record {
-	r := Record{Interpreters: c.interpreters, Frameworks: c.frameworks}
+	r := Record{Interpreters: c.interpreters}
 	slices.SortStableFunc(c.calls, func(a, b *Call) int {
 		return cmp.Or(a.Started.Compare(b.Started), cmp.Compare(a.PID, b.PID))
 	})
@@ -394,9 +392,9 @@ func (c *collector) record() Record {
 	slices.SortStableFunc(r.Interpreters, func(a, b Interpreter) int {
 		return cmp.Or(cmp.Compare(a.PID, b.PID), cmp.Compare(a.Executable, b.Executable))
 	})
-	slices.SortStableFunc(r.Frameworks, func(a, b Framework) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Version, b.Version))
-	})
+	for _, key := range slices.Sorted(maps.Keys(c.frameworks)) {
+		r.Frameworks = append(r.Frameworks, c.frameworks[key])
+	}
 	for _, text := range slices.Sorted(maps.Keys(c.problems)) {
 		if n := c.problems[text]; n > 1 {
 			text = fmt.Sprintf("%s (%d times)", text, n)

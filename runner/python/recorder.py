@@ -19,6 +19,7 @@ import inspect
 import os
 import sys
 import time
+import types
 import warnings
 import _thread
 from importlib.machinery import SourceFileLoader
@@ -102,6 +103,7 @@ class Recorder:
         self.state = _thread._local()
         self.calls = 0
         self.notes = 0
+        self.said = {}  # the last record of each framework
         for module, rows in TABLE.items():
             if module in sys.modules:
                 self.instrument(sys.modules[module], rows)
@@ -177,10 +179,13 @@ class Recorder:
                 describe(facts, module)
             except Exception:
                 self.observer.problem("describe %s" % name)
-            self.observer.append({
+            record = {
                 "kind": "framework", "pid": os.getpid(), "name": name, "version": str(module.__version__),
                 "build": facts.build, "numerics": facts.numerics, "accelerators": facts.accelerators,
-            })
+            }
+            if self.said.get(name) != record:
+                self.said[name] = record
+                self.observer.append(record)
 
     def finish(self):
         self.frameworks()
@@ -237,7 +242,7 @@ class Probe:
             call["id"] = recorder.calls
             parameters = list(self.signature.parameters.values())
             names = [p.name for p in ordered(parameters)]
-            arguments = dict(zip(names, values))
+            arguments, passed = dict(zip(names, values)), dict(zip(names, given))
             package = sys.modules.get(row.package)
             describe = Describer()
             record = {
@@ -246,7 +251,7 @@ class Probe:
                 "file": str(getattr(self.module, "__file__", None) or ""),
                 "package": row.package, "version": str(getattr(package, "__version__", "")),
                 "saves": row.saves,
-                "given": [n for n, g in zip(names, given) if g and not empty(self.signature, n, arguments[n])],
+                "given": [p.name for p in parameters if passed[p.name] and not empty(p, arguments[p.name])],
                 "reads": [p for n in row.reads for p in paths(arguments.get(n))],
                 "writes": [p for n in row.writes for p in paths(arguments.get(n))],
                 "arguments": {p.name: describe(arguments[p.name]) for p in parameters},
@@ -297,10 +302,9 @@ def ordered(parameters):
     return sorted(parameters, key=lambda p: rank.get(p.kind, 0))
 
 
-def empty(signature, name, value):
+def empty(parameter, value):
     """Tells whether a *args or **kwargs parameter got nothing."""
-    kind = signature.parameters[name].kind
-    return kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD) and not value
+    return parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) and not value
 
 
 def mark(function, probe):
@@ -438,15 +442,16 @@ def qualified(cls):
 
 
 def clip(text):
+    text = str.__str__(text)
     if len(text) <= CHARACTERS:
-        return str.__str__(text)
+        return text
     return "%s… (%d characters)" % (text[:CHARACTERS], len(text))
 
 
 def paths(value):
     """The absolute path that a file argument names, if it names one."""
     try:
-        if value is not None and not isinstance(value, int):
+        if value is not None and not issubclass(type(value), int):
             return [os.path.abspath(os.fsdecode(value))]
     except TypeError:
         pass  # a file object
@@ -454,7 +459,8 @@ def paths(value):
 
 
 class Describer:
-    """Turns a value into JSON without running code of the value's own."""
+    """Turns a value into JSON without running code of the value's own: types
+    are asked for, not values, since isinstance lets a value answer."""
 
     def __init__(self):
         self.nodes = 0
@@ -464,50 +470,50 @@ class Describer:
         if self.nodes > NODES or depth > DEPTH:
             return {"class": qualified(type(value)), "truncated": True}
         try:
-            return self.plain(value, depth)
+            return self.plain(value, type(value), depth)
         except Exception as error:
             return {"class": qualified(type(value)), "unreadable": type(error).__name__}
 
-    def plain(self, value, depth):
-        cls = type(value)
+    def plain(self, value, cls, depth):
         if value is None or cls is bool:
             return value
-        if isinstance(value, int) and not enumerated(value):
-            value = int(value)
+        if hasattr(cls, "__members__") and hasattr(value, "name"):  # enums, pybind11's too
+            return clip("%s.%s" % (cls.__name__, value.name))
+        if issubclass(cls, int):
+            value = int.__int__(value)
             return value if -(1 << 53) <= value <= 1 << 53 else str(value)
-        if isinstance(value, float):
-            value = float(value)
+        if issubclass(cls, float):
+            value = float.__float__(value)
             if value != value:
                 return "NaN"
             return {float("inf"): "Infinity", float("-inf"): "-Infinity"}.get(value, value)
-        if enumerated(value):
-            return clip("%s.%s" % (cls.__name__, value.name))
-        if isinstance(value, str):
+        if issubclass(cls, str):
             return clip(value)
-        if isinstance(value, (bytes, bytearray, memoryview)):
+        if issubclass(cls, (bytes, bytearray, memoryview)):
             return {"bytes": len(value)}
-        if isinstance(value, dict):
+        if issubclass(cls, dict):
             return self.mapping(value, depth)
-        if isinstance(value, (list, tuple)):
-            return self.sequence(value, depth)
-        if isinstance(value, (set, frozenset)):
-            return self.sequence(sorted(value, key=lambda v: (str(type(v)), v if isinstance(v, (str, int)) else 0)), depth)
+        if issubclass(cls, (list, tuple)):
+            return self.sequence((list if issubclass(cls, list) else tuple).__iter__(value), depth)
+        if issubclass(cls, (set, frozenset)):
+            return self.sequence(iter(sorted(set(value), key=rank)), depth)
         return self.object(value, cls, depth)
 
     def mapping(self, value, depth):
         result = {}
         for key, item in dict.items(value):
             if len(result) == ITEMS:
-                result["…"] = "%d more" % (len(value) - ITEMS)
+                result["…"] = "%d more" % (dict.__len__(value) - ITEMS)
                 break
             name = key if type(key) is str else callable_name(key) or self(key, DEPTH)
             result[clip(str(name))] = self(item, depth + 1)
         return result
 
-    def sequence(self, value, depth):
-        result = [self(item, depth + 1) for item in value[:ITEMS]]
-        if len(value) > ITEMS:
-            result.append("… (%d more)" % (len(value) - ITEMS))
+    def sequence(self, items, depth):
+        result = [self(item, depth + 1) for _, item in zip(range(ITEMS), items)]
+        more = sum(1 for _ in items)
+        if more:
+            result.append("… (%d more)" % more)
         return result
 
     def object(self, value, cls, depth):
@@ -528,41 +534,50 @@ class Describer:
         result = {"class": qualified(cls)}
         if cls.__name__ == "OperatorSetIdProto":
             result.update(domain=value.domain, version=value.version)
-        if qualified(cls).startswith("torch.export"):
+        if result["class"].startswith("torch.export"):
             # torch.export.Dim and its hints are what dynamic_shapes is made of.
             for name in ("__name__", "min", "max", "type"):
-                if name in getattr(value, "__dict__", {}):
-                    result[name.strip("_")] = self(value.__dict__[name], depth + 1)
+                if name in attributes(value):
+                    result[name.strip("_")] = self(attributes(value)[name], depth + 1)
         return result
 
 
 # Packages whose arrays are described by dtype and shape.
 ARRAYS = ("torch", "numpy", "tensorflow", "keras", "jax", "jaxlib", "ml_dtypes")
 
+ROUTINES = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.MethodDescriptorType, type)
 
-def enumerated(value):
-    """Tells an enum of Python's or of pybind11's."""
+
+def rank(value):
+    """An order for the members of a set."""
     cls = type(value)
-    return isinstance(getattr(cls, "__members__", None), (dict, type(type.__dict__))) and isinstance(getattr(value, "name", None), str)
+    return (qualified(cls), value if cls in (int, float, str, bytes) else 0)
+
+
+def attributes(value):
+    """The attributes that an object itself has."""
+    try:
+        return object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return {}
 
 
 def callable_name(value):
     """The qualified name of a function, a class or what passes for one, as a
     tf.function or a torch operator does; None for other objects."""
-    if isinstance(value, type) or inspect.isroutine(value) and hasattr(type(value), "__qualname__"):
-        if isinstance(getattr(value, "__qualname__", None), str):
-            return qualified(value)
-    names = getattr(value, "__dict__", {})
-    if callable(value) and isinstance(names.get("__name__"), str):
-        name = names.get("__qualname__") or names["__name__"]
-        return clip("%s.%s" % (getattr(value, "__module__", "?"), name))
+    cls = type(value)
+    if issubclass(cls, ROUTINES):
+        return qualified(value)
+    own = attributes(value)
+    if callable(value) and type(own.get("__name__")) is str:
+        return clip("%s.%s" % (own.get("__module__", cls.__module__), own.get("__qualname__", own["__name__"])))
     return None
 
 
 def tensor(value):
     torch = sys.modules.get("torch")
     base = getattr(torch, "Tensor", None)
-    if base is not None and isinstance(value, base):
+    if base is not None and issubclass(type(value), base):
         # A subclass may run its own code when asked for its shape.
         with torch._C.DisableTorchFunctionSubclass():
             return {"dtype": str(value.dtype).replace("torch.", ""), "shape": [dimension(d) for d in value.shape]}
@@ -591,7 +606,7 @@ def census(model):
             torch_census(model, result)
         elif is_a(model, "torch", "export", "ExportedProgram"):
             result["parameters"] = total(model.state_dict[n].shape for n in model.graph_signature.parameters)
-        elif hasattr(model, "layers") and hasattr(model, "weights"):
+        elif any(qualified(cls).partition(".")[0] in ("keras", "tf_keras", "tensorflow") for cls in type(model).__mro__):
             keras_census(model, result)
     except Exception as error:
         result["problem"] = "%s: %s" % (type(error).__name__, clip(str(error)))
@@ -602,7 +617,7 @@ def is_a(value, *path):
     found = sys.modules.get(path[0])
     for name in path[1:]:
         found = getattr(found, "__dict__", {}).get(name)
-    return isinstance(found, type) and isinstance(value, found)
+    return type(found) is not type(None) and issubclass(type(value), found)
 
 
 def torch_census(model, result):
@@ -678,12 +693,11 @@ def torch_facts(facts, torch):
     for name in ("cuda", "hip", "xpu", "git_version", "debug"):
         ask(build, name, lambda: getattr(torch.version, name))
     ask(build, "cudnn", lambda: ".".join(str(n) for n in torch._C._cudnn.getCompileVersion()))
-    for name, start in (("onednn", "Intel(R) MKL-DNN "), ("mkl", "Intel(R) oneAPI Math Kernel Library ")):
-        lines = [line.strip(" -\n") for line in torch._C._show_config().split("\n")]
-        ask(build, name, lambda: [line[len(start):] for line in lines if line.startswith(start)][0])
-    ask(numerics, "torch.num_threads", torch.get_num_threads)
-    ask(numerics, "torch.num_interop_threads", torch.get_num_interop_threads)
-    ask(numerics, "torch.default_dtype", torch.get_default_dtype)
+    ask(build, "onednn", lambda: shown_config(torch, "Intel(R) MKL-DNN "))
+    ask(build, "mkl", lambda: shown_config(torch, "Intel(R) oneAPI Math Kernel Library "))
+    ask(numerics, "torch.num_threads", lambda: torch.get_num_threads())
+    ask(numerics, "torch.num_interop_threads", lambda: torch.get_num_interop_threads())
+    ask(numerics, "torch.default_dtype", lambda: torch.get_default_dtype())
     ask(numerics, "torch.initial_seed", lambda: torch.default_generator.initial_seed())
     ask(numerics, "torch.deterministic_algorithms", lambda: torch._C._get_deterministic_algorithms())
     ask(numerics, "torch.deterministic_algorithms_warn_only", lambda: torch._C._get_deterministic_algorithms_warn_only())
@@ -698,6 +712,15 @@ def torch_facts(facts, torch):
         for index in range(torch._C._cuda_getDeviceCount()):
             driver = str(torch._C._cuda_getDriverVersion())
             facts.accelerators.append({"name": torch.cuda.get_device_name(index), "driver": driver})
+
+
+def shown_config(torch, start):
+    """The rest of the line of torch.__config__.show() that begins with start."""
+    for line in torch._C._show_config().split("\n"):
+        line = line.strip(" -")
+        if line.startswith(start):
+            return line[len(start):]
+    return None
 
 
 def tensorflow_facts(facts, tensorflow):

@@ -81,6 +81,8 @@ class Observer(object):
     def load(self):
         """Runs recorder.py, which lies beside this file in the archive."""
         if self.recorder is None and not self.broken:
+            # What it imports must leave no bytecode that would not be there.
+            before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
             try:
                 name = os.path.join(self.archive, "recorder.py")
                 source = __loader__.get_data(name)
@@ -90,6 +92,8 @@ class Observer(object):
             except Exception:
                 self.broken = True
                 self.problem("load the recorder")
+            finally:
+                sys.dont_write_bytecode = before
 
     def find_spec(self, name, path=None, target=None):
         if self.recorder is None:
@@ -189,4 +193,9 @@ except Exception:
 # been found without convrun. That there is none is told by the same exception,
 # which site expects and swallows.
 if __name__ == "sitecustomize":
-    import sitecustomize
+    try:
+        import sitecustomize
+    except BaseException:
+        # The loader that runs this file wants to take it out itself.
+        sys.modules[__name__] = this
+        raise

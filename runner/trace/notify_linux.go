@@ -39,52 +39,53 @@ var errTreeGone = errors.New("the process tree is gone")
 func (l *listener) serve(stop int) error {
 	runtime.LockOSThread()
 	for {
-		err := l.wait(stop)
-		if errors.Is(err, errTreeGone) || errors.Is(err, errStopped) {
-			return err
+		waiting, err := l.wait(stop)
+		if err == nil && waiting {
+			waiting, err = l.receive()
 		}
 		if err != nil {
-			return fmt.Errorf("wait for a notification: %w", err)
+			return err
 		}
-		if !l.receive() {
-			continue
+		if waiting {
+			l.look()
+			stage.Continue(l.fd, l.notificationID())
 		}
-		l.look()
-		stage.Continue(l.fd, l.notificationID())
 	}
 }
 
 var errStopped = errors.New("told to stop")
 
-func (l *listener) wait(stop int) error {
+// wait blocks until a notification is there; false is an interruption, which
+// the Go scheduler uses to get its processor back.
+func (l *listener) wait(stop int) (bool, error) {
 	entries := [2]unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}, {Fd: int32(stop), Events: unix.POLLIN}}
 	_, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&entries)), 2, 0, 0, 0, 0)
 	switch {
 	case errno == unix.EINTR:
-		return nil
+		return false, nil
 	case errno != 0:
-		return errno
-	case entries[0].Revents&unix.POLLIN != 0:
-		return nil
-	case entries[0].Revents&(unix.POLLHUP|unix.POLLERR) != 0:
-		return errTreeGone
+		return false, fmt.Errorf("wait for a notification: %w", errno)
 	case entries[1].Revents != 0:
-		return errStopped
+		return false, errStopped
+	case entries[0].Revents&unix.POLLIN != 0:
+		return true, nil
+	case entries[0].Revents&(unix.POLLHUP|unix.POLLERR) != 0:
+		return false, errTreeGone
 	}
-	return nil
+	return false, nil
 }
 
-// receive takes one notification, unless the call was interrupted meanwhile.
-func (l *listener) receive() bool {
-	entries := [1]unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}}
-	var now unix.Timespec
-	ready, _, _ := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&entries)), 1, uintptr(unsafe.Pointer(&now)), 0, 0, 0)
-	if ready != 1 || entries[0].Revents&unix.POLLIN == 0 {
-		return false
-	}
+// receive takes one notification, unless its call was interrupted meanwhile.
+func (l *listener) receive() (bool, error) {
 	clear(l.page[:stage.NotifSize])
 	_, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(l.fd), stage.IoctlRecv, uintptr(unsafe.Pointer(&l.page[0])))
-	return errno == 0
+	switch errno {
+	case 0:
+		return true, nil
+	case unix.ENOENT, unix.EINTR:
+		return false, nil
+	}
+	return false, fmt.Errorf("receive a notification: %w", errno)
 }
 
 func (l *listener) notificationID() uint64 { return binary.LittleEndian.Uint64(l.page) }
@@ -126,6 +127,10 @@ func (l *listener) look() {
 	abi, call, ok := l.find(n)
 	if !ok {
 		l.gap(n.tid, fmt.Sprintf("a call of an unknown kind (architecture %#x, number %d)", n.arch, n.nr))
+		return
+	}
+	if n.tid == 0 {
+		l.gap(n.tid, "a process outside convrun's PID namespace cannot be looked at")
 		return
 	}
 	switch call.op {
@@ -176,6 +181,13 @@ func (l *listener) special(tid int, name string) {
 	}
 }
 
+// otherMounts says so when a thread's paths are not convrun's.
+func (l *listener) otherMounts(tid int) {
+	if l.res.foreignRoots && inOtherNamespace("/proc/"+strconv.Itoa(tid)) {
+		l.gap(tid, "it has mounts of its own, so the paths of its files may lead elsewhere outside of it")
+	}
+}
+
 func (l *listener) connect(n notification) {
 	size := n.args[2]
 	if size < 2 || size > 128 {
@@ -193,6 +205,9 @@ func (l *listener) connect(n notification) {
 // endpoint reads a struct sockaddr_in or sockaddr_in6; "" is any other family.
 func endpoint(raw []byte) string {
 	port := func() string { return strconv.Itoa(int(binary.BigEndian.Uint16(raw[2:]))) }
+	if len(raw) < 2 {
+		return ""
+	}
 	switch family := binary.NativeEndian.Uint16(raw); {
 	case family == unix.AF_INET && len(raw) >= 8:
 		return "ip4 " + net.JoinHostPort(net.IP(raw[4:8]).String(), port())
@@ -242,6 +257,7 @@ func (l *listener) paths(n notification, abi *abi, call call) {
 	if !l.stillWaiting() {
 		return
 	}
+	l.otherMounts(n.tid)
 	event := Event{Op: call.op, TID: n.tid, Requested: first, Handle: -1}
 	dir, dir2 := dirArgument(n, call.dir), dirArgument(n, call.dir2)
 	switch call.op {
@@ -250,10 +266,7 @@ func (l *listener) paths(n notification, abi *abi, call call) {
 	case Exec:
 		l.exec(&event, n, abi, call, dir, first, flags)
 	case Truncate:
-		if found, err := l.res.file(n.tid, dir, first, false, false); err == nil {
-			defer found.close()
-			l.report(&event, found)
-		}
+		l.truncate(&event, dir, first)
 	case Remove:
 		l.name(&event, dir, first)
 	case Rename, Link:
@@ -289,6 +302,36 @@ func dirArgument(n notification, argument int) int {
 	return int(int32(n.args[argument]))
 }
 
+// missed notes that a file could not be looked up though the process may well
+// reach it. Where the kernel will refuse the process too, nothing is missed.
+func (l *listener) missed(tid int, err error) {
+	for _, same := range []error{
+		errNotThere, unix.ENOENT, unix.ENOTDIR, unix.ELOOP, unix.EACCES, unix.ENAMETOOLONG, unix.EBADF, unix.EINVAL, unix.ENXIO, unix.ESRCH,
+	} {
+		if errors.Is(err, same) {
+			return
+		}
+	}
+	l.gap(tid, fmt.Sprintf("a file that it uses could not be looked up (%v)", err))
+}
+
+func (l *listener) truncate(event *Event, dir int, path string) {
+	found, err := l.res.file(event.TID, dir, path, false, false)
+	if err != nil {
+		l.missed(event.TID, err)
+		return
+	}
+	defer found.close()
+	if l.hasContent(&found) && permitted(found.handle, unix.W_OK) {
+		l.report(event, found)
+	}
+}
+
+// hasContent tells whether l is a file whose bytes can be recorded.
+func (l *listener) hasContent(found *located) bool {
+	return found.named && found.mode&unix.S_IFMT == unix.S_IFREG && !l.res.isPseudo(found)
+}
+
 func (l *listener) open(event *Event, dir int, path string, flags uint64) {
 	tmpfile := uint64(oTmpfile | unix.O_DIRECTORY)
 	if flags&oPath != 0 || flags&tmpfile == tmpfile {
@@ -297,35 +340,39 @@ func (l *listener) open(event *Event, dir int, path string, flags uint64) {
 	exclusive := flags&(oCreat|oExcl) == oCreat|oExcl
 	found, err := l.res.file(event.TID, dir, path, flags&unix.O_NOFOLLOW != 0 || exclusive, flags&oCreat != 0)
 	if err != nil {
+		l.missed(event.TID, err)
 		return
 	}
 	defer found.close()
-	exists := found.handle >= 0
-	if exists && (exclusive || found.mode&unix.S_IFMT != unix.S_IFREG) {
-		return
-	}
 	event.Access = accessOf(flags)
-	if exists && !l.permitted(event.TID, found.handle, event.Access) {
-		return
+	if found.handle >= 0 {
+		if exclusive || flags&unix.O_DIRECTORY != 0 || !l.hasContent(&found) || !permitted(found.handle, event.Access.mode()) {
+			return
+		}
 	}
 	l.report(event, found)
 }
 
-// permitted tells whether the open can succeed, as far as rights go. The
-// command has convrun's own rights unless a set-uid program changed them.
-func (l *listener) permitted(tid, handle int, access Access) bool {
-	if unix.Geteuid() == 0 {
+// permitted tells whether the access can succeed, as far as rights and
+// read-only mounts go. The command has convrun's own rights unless a set-uid
+// program changed them.
+func permitted(handle int, mode uint32) bool {
+	if mode == unix.R_OK && unix.Geteuid() == 0 {
 		return true
-	}
-	var mode uint32
-	if access&Read != 0 {
-		mode |= unix.R_OK
-	}
-	if access&Write != 0 {
-		mode |= unix.W_OK
 	}
 	err := unix.Faccessat2(handle, "", mode, unix.AT_EMPTY_PATH|unix.AT_EACCESS)
 	return err == nil || errors.Is(err, unix.ENOSYS)
+}
+
+// mode is the access as faccessat(2) takes it.
+func (a Access) mode() (mode uint32) {
+	if a&Read != 0 {
+		mode |= unix.R_OK
+	}
+	if a&Write != 0 {
+		mode |= unix.W_OK
+	}
+	return mode
 }
 
 // accessOf reads the flags of open(2).
@@ -365,10 +412,11 @@ func (l *listener) exec(event *Event, n notification, abi *abi, call call, dir i
 		found, err = l.res.file(n.tid, dir, path, false, false)
 	}
 	if err != nil {
+		l.missed(n.tid, err)
 		return
 	}
 	defer found.close()
-	if found.mode&unix.S_IFMT != unix.S_IFREG || found.mode&0o111 == 0 {
+	if found.mode&unix.S_IFMT != unix.S_IFREG || !permitted(found.handle, unix.X_OK) {
 		return
 	}
 	event.Argv, _ = memory(n.tid).argv(n.args[call.argv], abi.pointerBytes)
@@ -397,6 +445,7 @@ func family(tid int) (pid, parent int) {
 func (l *listener) name(event *Event, dir int, path string) {
 	found, err := l.existing(event.TID, dir, path, true)
 	if err != nil {
+		l.missed(event.TID, err)
 		return
 	}
 	defer found.close()
@@ -418,19 +467,53 @@ func (l *listener) twoNames(event *Event, dir int, path string, dir2 int, path2 
 		found, err = l.existing(event.TID, dir, path, noFollow)
 	}
 	if err != nil {
+		l.missed(event.TID, err)
 		return
 	}
 	defer found.close()
 	parent, base, err := l.res.parent(event.TID, dir2, path2)
 	if err != nil {
+		l.missed(event.TID, err)
 		return
 	}
+	event.Path2 = strings.TrimRight(parent, "/") + "/" + base
+	if !refused(event, parent, flags, &found) {
+		l.report(event, found)
+	}
+}
+
+// refused tells whether the kernel will not give found the name event.Path2 in
+// parent, rename(2) and link(2).
+func refused(event *Event, parent string, flags uint64, found *located) bool {
 	var stat unix.Stat_t
 	if unix.Stat(parent, &stat) == nil && stat.Dev != found.id.Dev {
-		return // the kernel will say EXDEV
+		return true // EXDEV
 	}
-	event.Path2 = strings.TrimRight(parent, "/") + "/" + base
-	l.report(event, found)
+	if unix.Lstat(event.Path2, &stat) != nil {
+		return event.Op == Exchange // there is nothing to exchange it for
+	}
+	directory := stat.Mode&unix.S_IFMT == unix.S_IFDIR
+	switch {
+	case event.Op == Exchange:
+		return false
+	case event.Op == Link, flags&renameNoReplace != 0:
+		return true // EEXIST
+	case directory != (found.mode&unix.S_IFMT == unix.S_IFDIR):
+		return true // EISDIR, ENOTDIR
+	case stat.Ino == found.id.Ino:
+		return true // two names of one file: nothing happens
+	}
+	return directory && !isEmpty(event.Path2)
+}
+
+func isEmpty(directory string) bool {
+	file, err := os.Open(directory)
+	if err != nil {
+		return true
+	}
+	defer file.Close()
+	names, _ := file.Readdirnames(1)
+	return len(names) == 0
 }
 
 // kernelIsAtLeast compares uname's release.

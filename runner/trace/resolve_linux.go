@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,6 +23,8 @@ type resolver struct {
 	// foreignRoots is set once any process may have another root directory or
 	// mount namespace than convrun.
 	foreignRoots bool
+	// pseudo remembers which devices are windows into the kernel.
+	pseudo map[uint64]bool
 }
 
 // located is a file, or a name where no file exists yet.
@@ -30,6 +33,9 @@ type located struct {
 	handle int // O_PATH descriptor, -1 when there is no file
 	id     FileID
 	mode   uint32
+	// named is false for what has no name (any more): a memory file, a
+	// temporary one, a deleted one that is reached through its descriptor.
+	named bool
 }
 
 func (l *located) close() {
@@ -108,19 +114,69 @@ func (r *resolver) parent(tid, dir int, path string) (parent, base string, err e
 // open opens path as thread tid would see it.
 func (r *resolver) open(tid, dir int, path string, flags int) (int, error) {
 	proc := "/proc/" + strconv.Itoa(tid)
-	if r.foreignRoots {
+	if path == "" {
+		return -1, errNotThere
+	}
+	if own := ownProc(proc, path); own != path {
+		return retryOpen(own, flags)
+	}
+	if r.foreignRoots && hasOtherRoot(proc) {
 		return openInRoot(proc, dir, path, flags)
 	}
-	switch {
-	case !strings.HasPrefix(path, "/"):
-		if path == "" {
-			return -1, errNotThere
-		}
-		return retryOpen(startOf(proc, dir)+"/"+path, flags)
-	case strings.HasPrefix(path, "/proc/"), strings.HasPrefix(path, "/dev/"):
-		path = ownProc(proc, path)
+	if strings.HasPrefix(path, "/") {
+		return retryOpen(path, flags)
 	}
-	return retryOpen(path, flags)
+	start := startOf(proc, dir)
+	if len(start)+1+len(path) < pathMax {
+		return retryOpen(start+"/"+path, flags)
+	}
+	from, err := retryOpen(start, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(from)
+	return retryOpenat(from, path, flags)
+}
+
+// hasOtherRoot tells whether the thread's root directory is not convrun's.
+// What cannot be compared counts as another.
+func hasOtherRoot(proc string) bool {
+	var own, theirs unix.Stat_t
+	if unix.Stat("/", &own) != nil || unix.Stat(proc+"/root", &theirs) != nil {
+		return true
+	}
+	return own.Dev != theirs.Dev || own.Ino != theirs.Ino || inOtherNamespace(proc)
+}
+
+// inOtherNamespace tells whether the thread has mounts of its own.
+func inOtherNamespace(proc string) bool {
+	own, err1 := os.Readlink("/proc/self/ns/mnt")
+	theirs, err2 := os.Readlink(proc + "/ns/mnt")
+	return err1 != nil || err2 != nil || own != theirs
+}
+
+// Magic numbers of file systems whose files are windows into the kernel,
+// include/uapi/linux/magic.h: proc, sysfs, cgroup, cgroup2, debugfs, tracefs,
+// securityfs, bpf, configfs (in fs/configfs/mount.c), efivarfs, pstorefs,
+// binderfs, selinuxfs, smackfs, nsfs.
+var pseudoFileSystems = []uint32{
+	0x9fa0, 0x62656572, 0x27e0eb, 0x63677270, 0x64626720, 0x74726163, 0x73636673, 0xcafe4a11, 0x62656570, 0xde5e81e4,
+	0x6165676c, 0x6c6f6f70, 0xf97cff8c, 0x43415d53, 0x6e736673,
+}
+
+// isPseudo tells whether what handle is open on is no file with content: its
+// bytes are made up when they are read, and reading may even act.
+func (r *resolver) isPseudo(l *located) bool {
+	known, ok := r.pseudo[l.id.Dev]
+	if !ok {
+		var stat unix.Statfs_t
+		known = unix.Fstatfs(l.handle, &stat) == nil && slices.Contains(pseudoFileSystems, uint32(stat.Type))
+		if r.pseudo == nil {
+			r.pseudo = map[uint64]bool{}
+		}
+		r.pseudo[l.id.Dev] = known
+	}
+	return known
 }
 
 // startOf is the directory that a relative path starts from.
@@ -133,6 +189,9 @@ func startOf(proc string, dir int) string {
 
 // ownProc rewrites the names that mean another thing to every process.
 func ownProc(proc, path string) string {
+	if !strings.HasPrefix(path, "/proc/") && !strings.HasPrefix(path, "/dev/") {
+		return path
+	}
 	for _, self := range [...]struct{ name, means string }{
 		{"/proc/self/", proc + "/"}, {"/proc/thread-self/", proc + "/"}, {"/dev/fd/", proc + "/fd/"},
 	} {
@@ -177,8 +236,12 @@ func openInRoot(proc string, dir int, path string, flags int) (int, error) {
 }
 
 func retryOpen(path string, flags int) (int, error) {
+	return retryOpenat(unix.AT_FDCWD, path, flags)
+}
+
+func retryOpenat(dir int, path string, flags int) (int, error) {
 	for {
-		fd, err := unix.Open(path, flags, 0)
+		fd, err := unix.Openat(dir, path, flags, 0)
 		if !errors.Is(err, unix.EINTR) {
 			return fd, err
 		}
@@ -191,7 +254,7 @@ func locate(handle int) (located, error) {
 	var stat unix.Stat_t
 	err := unix.Fstat(handle, &stat)
 	if err == nil {
-		l.id, l.mode = idOf(&stat), stat.Mode
+		l.id, l.mode, l.named = idOf(&stat), stat.Mode, stat.Nlink > 0
 		l.path, err = pathOf(handle)
 	}
 	if err != nil {

@@ -3,6 +3,8 @@
 package trace
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -11,7 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
-	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -33,15 +35,44 @@ type Run struct {
 	keeper   keeper
 	listener *listener
 	stop     int        // event descriptor that ends the listener's loop
+	serving  bool       // the listener's loop runs: its end comes through served
 	served   chan error // the listener's loop has ended
 	exited   chan Exit  // the command has ended
 	child    chan os.Signal
-	done     chan struct{} // closed: stop reaping
+	done     chan struct{}  // closed: stop reaping
+	reaper   sync.WaitGroup // the reaper's loop
 	stopped  func(syscall.Signal)
+	mu       sync.Mutex // held while statuses are taken, so that pid means the command
+	ended    bool       // the command's status was taken: pid is nobody's
 }
 
 // keeper is the process that answers for convrun should convrun die.
-type keeper struct{ pid, sock int }
+type keeper struct {
+	pid  int
+	mu   sync.Mutex
+	sock int // -1 once it has its last order
+}
+
+// takeOver makes the keeper answer from now on.
+func (k *keeper) takeOver() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.sock >= 0 {
+		unix.Close(k.sock) // without Quit
+		k.sock = -1
+	}
+}
+
+// quit ends the keeper: there is nothing to keep.
+func (k *keeper) quit() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.sock >= 0 {
+		_ = send(k.sock, []byte{stage.Quit}, nil)
+		unix.Close(k.sock)
+		k.sock = -1
+	}
+}
 
 // Prepare starts everything but the command itself. With method "" it takes
 // the best method that works here; any other method that does not work is an
@@ -86,7 +117,12 @@ func (r *Run) launch(command Command, abis []abi, sink Sink) (err error) {
 		}
 	}
 	argv := append([]string{stage.ExecName, ""}, command.Argv...)
-	r.pid, r.sock, err = spawn(argv, 1, command.Environ, []uintptr{0, 1, 2}, -1, nil)
+	r.pid, r.sock, err = spawn(argv, command.Environ, func(theirs int) []uintptr {
+		// At its own number: the command's inherited descriptors stay where
+		// they are.
+		argv[1] = strconv.Itoa(theirs)
+		return inheritedAnd(theirs)
+	}, nil)
 	if err != nil {
 		return err
 	}
@@ -110,36 +146,36 @@ func (r *Run) launch(command Command, abis []abi, sink Sink) (err error) {
 	return r.handToKeeper(fd)
 }
 
-// spawn starts convrun's own binary in the role that argv[0] names. Its end of
-// a new packet socket goes into argv[at]; shared, when not negative, into the
-// argument after.
-func spawn(argv []string, at int, environ []string, files []uintptr, shared int, sys *syscall.SysProcAttr) (pid, sock int, err error) {
+// spawn starts convrun's own binary in the role that argv[0] names, with one
+// end of a new packet socket. files says which descriptors it gets, given the
+// number of its end; none loses close-on-exec here, where another thread could
+// pass it on to a program of its own.
+func spawn(argv, environ []string, files func(theirs int) []uintptr, sys *syscall.SysProcAttr) (pid, sock int, err error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return 0, -1, fmt.Errorf("make a socket pair: %w", err)
 	}
-	theirs := pair[1]
-	defer unix.Close(theirs)
-	// A descriptor at its own number, inherited: the command's own inherited
-	// descriptors stay where they are.
-	inherit := []int{theirs}
-	argv[at] = strconv.Itoa(theirs)
-	if shared >= 0 {
-		argv[at+1] = strconv.Itoa(shared)
-		inherit = append(inherit, shared)
-	}
-	for _, fd := range inherit {
-		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
-			unix.Close(pair[0])
-			return 0, -1, fmt.Errorf("pass a descriptor on: %w", err)
-		}
-	}
-	pid, err = syscall.ForkExec("/proc/self/exe", argv, &syscall.ProcAttr{Env: environ, Files: files, Sys: sys})
+	defer unix.Close(pair[1])
+	pid, err = syscall.ForkExec("/proc/self/exe", argv, &syscall.ProcAttr{Env: environ, Files: files(pair[1]), Sys: sys})
 	if err != nil {
 		unix.Close(pair[0])
 		return 0, -1, fmt.Errorf("start %s from /proc/self/exe: %w", argv[0], err)
 	}
 	return pid, pair[0], nil
+}
+
+// inheritedAnd lists convrun's own inherited descriptors and one more, each at
+// its own number. Those above it are inherited without being listed.
+func inheritedAnd(more int) []uintptr {
+	const none = ^uintptr(0)
+	files := make([]uintptr, more+1)
+	for fd := range files {
+		files[fd] = uintptr(fd)
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); fd != more && (err != nil || flags&unix.FD_CLOEXEC != 0) {
+			files[fd] = none
+		}
+	}
+	return files
 }
 
 func (r *Run) startKeeper() (page []byte, err error) {
@@ -160,8 +196,12 @@ func (r *Run) startKeeper() (page []byte, err error) {
 		return nil, err
 	}
 	defer null.Close()
+	const theirSock, theirShared = 3, 4
+	argv := []string{stage.KeeperName, strconv.Itoa(theirSock), strconv.Itoa(theirShared)}
 	// Its own process group: a ^C at the terminal is not meant for it.
-	r.keeper.pid, r.keeper.sock, err = spawn([]string{stage.KeeperName, "", ""}, 1, []string{}, []uintptr{null.Fd(), null.Fd(), null.Fd()}, shared, &syscall.SysProcAttr{Setpgid: true})
+	r.keeper.pid, r.keeper.sock, err = spawn(argv, []string{}, func(theirs int) []uintptr {
+		return []uintptr{null.Fd(), null.Fd(), null.Fd(), theirSock: uintptr(theirs), theirShared: uintptr(shared)}
+	}, &syscall.SysProcAttr{Setpgid: true})
 	return page, err
 }
 
@@ -201,12 +241,10 @@ func refusal(errno syscall.Errno) string {
 }
 
 func (r *Run) handToKeeper(fd int) error {
+	// No answer is waited for: once sent, the listener lives as long as the
+	// keeper, whether that has received it yet or not.
 	if err := send(r.keeper.sock, []byte{stage.Listener}, unix.UnixRights(fd)); err != nil {
 		return fmt.Errorf("hand the listener to the keeper: %w", err)
-	}
-	var answer [1]byte
-	if n, _, err := receive(r.keeper.sock, answer[:], nil); err != nil || n != 1 {
-		return fmt.Errorf("hear from the keeper: %w", errors.Join(err, errNoAnswer))
 	}
 	return nil
 }
@@ -252,7 +290,14 @@ func (r *Run) Start(onStop func(syscall.Signal)) error {
 	if r.listener != nil {
 		// The loop holds a processor of the scheduler's while it blocks.
 		runtime.GOMAXPROCS(max(4, runtime.GOMAXPROCS(0)+1))
-		go func() { r.served <- r.listener.serve(r.stop) }()
+		r.serving = true
+		go func() {
+			err := r.listener.serve(r.stop)
+			if !errors.Is(err, errTreeGone) && !errors.Is(err, errStopped) {
+				r.keeper.takeOver() // the tree must not wait for ever
+			}
+			r.served <- err
+		}()
 	}
 	if err := send(r.sock, []byte{stage.Go}, nil); err != nil {
 		return fmt.Errorf("start the command: %w", err)
@@ -261,7 +306,7 @@ func (r *Run) Start(onStop func(syscall.Signal)) error {
 	n, _, err := receive(r.sock, packet[:], nil)
 	unix.Close(r.sock)
 	r.sock = -1
-	go r.reap()
+	r.reaper.Go(r.reap)
 	if err == nil && n > 1 && packet[0] == stage.Failed {
 		<-r.exited
 		return &StartError{Name: r.name, Err: stage.Errno(packet[1:n])}
@@ -285,13 +330,19 @@ func (r *Run) reap() {
 }
 
 func (r *Run) reapOne() bool {
+	r.mu.Lock()
 	var status unix.WaitStatus
 	pid, err := unix.Wait4(-1, &status, unix.WALL|unix.WUNTRACED|unix.WNOHANG, nil)
+	isCommand := err == nil && pid == r.pid
+	if isCommand && !status.Stopped() {
+		r.ended = true
+	}
+	r.mu.Unlock()
 	switch {
 	case errors.Is(err, unix.EINTR):
 	case err != nil || pid <= 0:
 		return false
-	case pid != r.pid:
+	case !isCommand:
 	case status.Stopped():
 		r.stopped(status.StopSignal())
 	case status.Signaled():
@@ -305,32 +356,71 @@ func (r *Run) reapOne() bool {
 // Wait blocks until the command itself has ended.
 func (r *Run) Wait() Exit { return <-r.exited }
 
-// Finish waits up to grace for the command's descendants, and lists those that
-// still run; they go on undisturbed, but unseen.
-func (r *Run) Finish(grace time.Duration) (left []int, err error) {
+// Signal sends a signal to the command, unless it has ended.
+func (r *Run) Signal(number syscall.Signal) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.ended {
+		_ = unix.Kill(r.pid, number)
+	}
+}
+
+var errHidden = errors.New("processes of the command still run, but cannot be found below convrun")
+
+// Finish waits up to grace, or until ctx is done, for the command's
+// descendants, and lists those that still run; they go on undisturbed, but
+// unseen.
+func (r *Run) Finish(ctx context.Context, grace time.Duration) (left []int, err error) {
 	defer r.Close()
-	if r.listener == nil {
-		for deadline := time.Now().Add(grace); ; time.Sleep(5 * time.Millisecond) {
-			if left = r.descendants(); len(left) == 0 || time.Now().After(deadline) {
-				return left, nil
-			}
-		}
+	ctx, cancel := context.WithTimeout(ctx, grace)
+	defer cancel()
+	if !r.serving {
+		return r.awaitDescendants(ctx), nil
 	}
 	select {
 	case err = <-r.served:
-	case <-time.After(grace):
-		left = r.descendants()
-		if _, err := unix.Write(r.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0}); err != nil {
-			return left, fmt.Errorf("stop listening: %w", err)
+		r.serving = false
+		if errors.Is(err, errTreeGone) {
+			return nil, nil
 		}
-		err = <-r.served
-		unix.Close(r.keeper.sock) // without Quit: from now on it answers
-		r.keeper.sock = -1
+		return r.descendants(), err
+	case <-ctx.Done():
 	}
-	if errors.Is(err, errTreeGone) || errors.Is(err, errStopped) {
-		err = nil
+	if left = r.descendants(); len(left) == 0 {
+		err = errHidden
+	}
+	if stopErr := r.stopServing(); !errors.Is(stopErr, errStopped) {
+		err = stopErr // the last one has gone, or the listener failed, just now
+	}
+	r.keeper.takeOver()
+	if errors.Is(err, errTreeGone) {
+		return nil, nil
 	}
 	return left, err
+}
+
+// awaitDescendants waits without a listener's help.
+func (r *Run) awaitDescendants(ctx context.Context) []int {
+	for {
+		left := r.descendants()
+		if len(left) == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return left
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// stopServing ends the listener's loop and gives what ended it.
+func (r *Run) stopServing() error {
+	r.serving = false
+	if _, err := unix.Write(r.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0}); err != nil {
+		return fmt.Errorf("stop listening: %w", err)
+	}
+	return <-r.served
 }
 
 // descendants are the processes below convrun, without the keeper.
@@ -341,14 +431,13 @@ func (r *Run) descendants() []int {
 		return nil
 	}
 	for _, entry := range entries {
-		if stat, err := os.ReadFile(entry); err == nil {
-			pid, _ := strconv.Atoi(strings.Split(entry, "/")[2])
-			// The name in parentheses may hold anything; the state and the
-			// parent follow its last one.
-			fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-			if len(fields) > 1 && fields[0] != "Z" {
-				parents[pid], _ = strconv.Atoi(fields[1])
-			}
+		stat, err := os.ReadFile(entry)
+		if err != nil {
+			continue
+		}
+		pid, parent, zombie := parseStat(stat)
+		if pid > 0 && !zombie {
+			parents[pid] = parent
 		}
 	}
 	var found []int
@@ -364,6 +453,23 @@ func (r *Run) descendants() []int {
 	return found
 }
 
+// parseStat reads a line of /proc/PID/stat; pid is 0 when it is none.
+func parseStat(line []byte) (pid, parent int, zombie bool) {
+	number, rest, _ := bytes.Cut(line, []byte(" ("))
+	// The name in parentheses may hold anything; the state and the parent
+	// follow its last one.
+	fields := bytes.Fields(rest[bytes.LastIndexByte(rest, ')')+1:])
+	pid, err := strconv.Atoi(string(number))
+	if err != nil || pid <= 0 || len(fields) < 2 {
+		return 0, 0, false
+	}
+	parent, err = strconv.Atoi(string(fields[1]))
+	if err != nil || parent < 0 {
+		return 0, 0, false
+	}
+	return pid, parent, string(fields[0]) == "Z"
+}
+
 // Close frees what is left. A command that was never started is ended.
 func (r *Run) Close() {
 	signal.Stop(r.child)
@@ -372,18 +478,23 @@ func (r *Run) Close() {
 	default:
 		close(r.done)
 	}
+	r.reaper.Wait()
 	if r.sock >= 0 {
 		unix.Close(r.sock) // the stage ends without an order
-		unix.Wait4(r.pid, nil, 0, nil)
 		r.sock = -1
+		for {
+			if _, err := unix.Wait4(r.pid, nil, 0, nil); !errors.Is(err, unix.EINTR) {
+				break
+			}
+		}
 	}
-	if r.keeper.sock >= 0 {
-		_ = send(r.keeper.sock, []byte{stage.Quit}, nil)
-		unix.Close(r.keeper.sock)
-		r.keeper.sock = -1
+	if r.serving {
+		_ = r.stopServing()
 	}
+	r.keeper.quit()
 	if r.listener != nil {
 		unix.Close(r.listener.fd)
+		_ = unix.Munmap(r.listener.page)
 		r.listener = nil
 	}
 	if r.stop >= 0 {

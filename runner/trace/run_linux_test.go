@@ -24,7 +24,7 @@ func watch(t *testing.T, method, script string) (events []Event, exit Exit, run 
 		t.Fatal(err)
 	}
 	exit = run.Wait()
-	if left, err := run.Finish(5 * time.Second); err != nil || len(left) > 0 {
+	if left, err := run.Finish(t.Context(), 5*time.Second); err != nil || len(left) > 0 {
 		t.Fatalf("finish: %v, still running: %v", err, left)
 	}
 	return events, exit, run
@@ -124,7 +124,7 @@ func TestStartErrors(t *testing.T) {
 		if !errors.As(err, &start) || start.Status() != c.status {
 			t.Errorf("%s: %v, want status %d", c.name, err, c.status)
 		}
-		if _, err := run.Finish(time.Second); err != nil {
+		if _, err := run.Finish(t.Context(), time.Second); err != nil {
 			t.Errorf("%s: finish: %v", c.name, err)
 		}
 	}
@@ -145,7 +145,7 @@ func TestMissingInterpreterFormat(t *testing.T) {
 	if exit := run.Wait(); exit.Code != 9 {
 		t.Errorf("a script without #! gave %+v, want 9 from /bin/sh", exit)
 	}
-	if _, err := run.Finish(time.Second); err != nil {
+	if _, err := run.Finish(t.Context(), time.Second); err != nil {
 		t.Error(err)
 	}
 }

@@ -3,6 +3,7 @@
 package trace
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -63,8 +64,11 @@ func (r *Run) Wait() Exit {
 	return exitOf(state)
 }
 
+// Signal sends a signal to the command, unless it has ended.
+func (r *Run) Signal(number syscall.Signal) { _ = r.process.Signal(number) }
+
 // Finish lists the command's descendants that still run: none can be seen.
-func (r *Run) Finish(time.Duration) ([]int, error) { return nil, nil }
+func (r *Run) Finish(context.Context, time.Duration) ([]int, error) { return nil, nil }
 
 // Close frees what Prepare took.
 func (r *Run) Close() {}

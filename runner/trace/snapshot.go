@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -13,6 +14,8 @@ const maxSnapshotFiles = 200_000
 
 // Tree is what lay below a directory at one moment.
 type Tree struct {
+	// Root is the directory.
+	Root  string
 	files map[string]FileID
 	// Incomplete says what of the directory is not in the Tree, or is empty.
 	Incomplete string
@@ -20,8 +23,11 @@ type Tree struct {
 
 // TakeSnapshot lists the regular files below root without following links.
 func TakeSnapshot(root string) Tree {
-	tree := Tree{files: map[string]FileID{}}
+	tree := Tree{Root: root, files: map[string]FileID{}}
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil && path == root && errors.Is(err, fs.ErrNotExist) {
+			return nil // nothing is there, and that is all of it
+		}
 		if err != nil {
 			tree.Incomplete = err.Error()
 			return nil
@@ -45,11 +51,12 @@ func TakeSnapshot(root string) Tree {
 }
 
 // Changes reports to sink every file that is in after and was not, or not so,
-// in before. What was read, removed or written elsewhere cannot be told.
+// in before, and every one that is gone; ID is that of before. What was read
+// or written elsewhere cannot be told.
 func (before Tree) Changes(after Tree, sink Sink) {
 	for path, id := range after.files {
 		if old, existed := before.files[path]; !existed || old != id {
-			sink(&Event{Op: Open, Path: path, Requested: path, Access: Write | Create | Discard, ID: id, Handle: -1})
+			sink(&Event{Op: Open, Path: path, Requested: path, Access: Write | Create | Discard, ID: old, Handle: -1})
 		}
 	}
 	for path, id := range before.files {

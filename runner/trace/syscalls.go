@@ -48,6 +48,7 @@ const (
 
 // Values of renameat2(2) and openat(2).
 const (
+	renameNoReplace = 1 << 0
 	renameExchange  = 1 << 1
 	atFDCWD         = -100
 	atSymlinkFollow = 0x400

@@ -44,18 +44,12 @@ attempt("missing")
 attempt("twice", 1, model=2)
 attempt("exit", sys.exit, (7,))
 attempt("nested", recursive, (3,))
-attempt("deep", recursive, (10 ** 5,)) if "deep" in sys.argv else None
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     export(1)
     print("caught", [(str(w.message), w.filename, w.lineno) for w in caught])
 for _ in range(3):
     export("once a place is enough")
-
-threads = [threading.Thread(target=attempt, args=("thread", n)) for n in range(4)]
-for thread in threads:
-    thread.start()
-    thread.join()
 
 events = []
 sys.setprofile(lambda frame, event, arg: events.append((event, frame.f_code.co_name)) if "torch" in frame.f_code.co_filename else None)
@@ -74,6 +68,11 @@ if hasattr(os, "fork"):
     if child == 0:
         export(os._exit, (4,))
     print("child", os.waitpid(child, 0)[1])
+threads = [threading.Thread(target=attempt, args=("thread", n)) for n in range(4)]
+for thread in threads:
+    thread.start()
+    thread.join()
+
 print("subprocess", subprocess.run([sys.executable, "-c", "from torch.onnx import export; print(export(1))"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout)
 print("descriptors", sorted(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None)
 export("raise")

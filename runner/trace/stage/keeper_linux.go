@@ -40,6 +40,7 @@ func runKeeper(args []string) int {
 		return 125
 	}
 	closeInherited(sock, shared)
+	_ = syscall.Chdir("/") // the folder may be unmounted or removed meanwhile
 	page, err := syscall.Mmap(shared, 0, NotifSize, syscall.PROT_READ, syscall.MAP_SHARED)
 	if err != nil {
 		return 125
@@ -57,7 +58,7 @@ func runKeeper(args []string) int {
 		return 0
 	}
 	listener, err := ReceivedFD(control[:controlLen])
-	if err != nil || send(sock, []byte{Ready}) != nil {
+	if err != nil {
 		return 125
 	}
 	if n, err := receive(sock, order[:]); err == nil && n == 1 && order[0] == Quit {

@@ -7,7 +7,7 @@
 //
 // It imports next to nothing, so that its init runs before every other
 // package's and a stage pays no start-up for code that it never uses. It never
-// opens a file, and never returns when it was asked to play a role.
+// returns when it was asked to play a role.
 package stage
 
 import (
@@ -33,7 +33,6 @@ const (
 	NoFilter  = 'N' // stage: the filter was refused; four bytes of errno follow
 	Failed    = 'E' // stage: no candidate could be executed; errno follows
 	Go        = 'g' // convrun: execute the command
-	Ready     = 'r' // keeper: the listener has arrived
 	Quit      = 'q' // convrun: the tree is gone, there is nothing to keep
 	NewPrivs  = 0   // second byte of Listener: privileges are as they were
 	NoNewPriv = 1   // second byte of Listener: set-uid programs gain nothing
@@ -69,6 +68,7 @@ func runExec(args []string) int {
 	}
 	syscall.CloseOnExec(sock)
 	argv := args[1:]
+	environ := rawEnviron() // before the filter: it opens a file
 
 	filter := make([]byte, maxPacket)
 	n, err := receive(sock, filter)
@@ -82,7 +82,7 @@ func runExec(args []string) int {
 	if n, err := receive(sock, order[:]); err != nil || n != 1 || order[0] != Go {
 		return 125
 	}
-	errno := execute(argv)
+	errno := execute(argv, environ)
 	_ = send(sock, append([]byte{Failed}, errnoBytes(errno)...))
 	return 126
 }
@@ -138,8 +138,8 @@ func seccompListener(filter []byte) (int, syscall.Errno) {
 
 // execute is execvp(3): argv[0] is looked up in PATH unless it has a slash, a
 // file without a known format is given to /bin/sh. It returns only on failure.
-func execute(argv []string) syscall.Errno {
-	name, environ := argv[0], syscall.Environ()
+func execute(argv, environ []string) syscall.Errno {
+	name := argv[0]
 	if strings.Contains(name, "/") {
 		return execOne(name, argv, environ)
 	}
@@ -165,6 +165,19 @@ func execute(argv []string) syscall.Errno {
 		}
 	}
 	return last
+}
+
+// rawEnviron is the environment block as it is: Go's own view drops the second
+// of two equal names.
+func rawEnviron() []string {
+	block, err := os.ReadFile("/proc/self/environ")
+	if err != nil {
+		return syscall.Environ()
+	}
+	if len(block) == 0 {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(string(block), "\x00"), "\x00")
 }
 
 func execOne(path string, argv, environ []string) syscall.Errno {
