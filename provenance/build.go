@@ -312,7 +312,7 @@ func (b *builder) frozenModels() []FrozenModel {
 		m := artifact.Model
 		f := FrozenModel{
 			Digest: known(""),
-			Name: b.relative(artifact.Path), Format: m.Format, FormatVersion: m.FormatVersion, Producer: m.Producer,
+			Name:   b.relative(artifact.Path), Format: m.Format, FormatVersion: m.FormatVersion, Producer: m.Producer,
 			Opsets: m.Opsets, Inputs: m.Inputs, Outputs: m.Outputs, Operators: m.Operators, Parameters: m.Parameters, Parts: []ResourceDescriptor{},
 		}
 		for i, path := range artifact.Files {
@@ -514,7 +514,7 @@ func (b *builder) capture() Capture {
 	c := b.o.Capture
 	return Capture{
 		Method: c.Method, Complete: len(c.Reasons) == 0, Reasons: append([]string{}, c.Reasons...), Notes: append([]string{}, c.Notes...),
-		Dropped: c.Dropped, Observer: b.o.Observer, CachedDigests: cached, Convrun: b.meta.Tool,
+		Dropped: c.Dropped, Observer: b.o.Observer, CachedDigests: cached, Convrun: Tool{Version: orUnknown(b.meta.Tool.Version, ""), Digest: known(b.meta.Tool.Digest["sha256"])},
 		Configuration: append([]ResourceDescriptor{}, b.meta.Configuration...),
 	}
 }

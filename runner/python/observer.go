@@ -48,6 +48,14 @@ type Observer struct {
 // The modules lie in an archive and not in a folder of files because Python
 // keeps no compiled form of what it loads from an archive, wherever
 // PYTHONPYCACHEPREFIX points.
+//
+// A program can notice, besides the variables that Environ adds: an entry in
+// sys.meta_path, a function registered with atexit, standard modules (ast,
+// inspect) that are imported before it does so itself, files that are opened
+// and closed, and of an observed function its __signature__, the identity of
+// its defaults and the bytecode in its __code__. Without site (python -S) the
+// archive stays on sys.path, and Python 2 takes an empty PYTHONPATH for the
+// working directory, which one with the archive on it is not.
 func NewObserver(dir string) (*Observer, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {

@@ -482,6 +482,8 @@ func TestHostilePrograms(t *testing.T) {
 		"getattr":  "class A:\n def __getattribute__(self, name): print('asked for', name); raise SystemExit(9)\nimport torch.onnx\ntorch.onnx.export('x', [A()], A())",
 		"cyclic":   "a = []; a.append(a); d = {}; d[1] = d\nimport torch.onnx\nprint(torch.onnx.export('x', a, d, d))",
 		"large":    "import torch.onnx\nprint(len(torch.onnx.export('x' * 10**7, [[0] * 10**5] * 10**3, {i: i for i in range(10**5)})))",
+		"heavy":    "import torch.onnx\nprint(len(torch.onnx.export(*[[['y' * 5000] * 150] * 25])))",
+		"str":      "class E(Exception):\n def __str__(self): raise SystemExit(9)\ndef f(): raise E\nimport torch.onnx\ntry: torch.onnx.export(f)\nexcept E: print('E')",
 		"unicode":  "import torch.onnx\nprint(ascii(torch.onnx.export('\\ud800\\U0001f600\\0', (float('nan'), 2**80, b'x', 1e-5, {3}, range(3)))))",
 		"reload":   "import importlib, torch.onnx\nimportlib.reload(torch.onnx); print(torch.onnx.export(1))",
 		"spec":     "import importlib.util\ns = importlib.util.find_spec('torch.onnx'); print(s); m = importlib.util.module_from_spec(s); s.loader.exec_module(m); print(m.export(1), type(s.loader))",
@@ -496,6 +498,9 @@ func TestHostilePrograms(t *testing.T) {
 			}
 			if len(record.Problems) > 0 {
 				t.Errorf("problems %q", record.Problems)
+			}
+			if calls := strings.Count(script, "export("); len(record.Calls) > calls || strings.Contains(script, "torch.onnx.export(") && len(record.Calls) != calls {
+				t.Errorf("%d calls recorded of %q", len(record.Calls), script)
 			}
 		})
 	}

@@ -16,6 +16,7 @@ function does is to put the true values back.
 """
 import ast
 import inspect
+import itertools
 import os
 import sys
 import time
@@ -101,7 +102,7 @@ class Recorder:
     def __init__(self, observer):
         self.observer = observer
         self.state = _thread._local()
-        self.calls = 0
+        self.calls = itertools.count(1)
         self.notes = 0
         self.said = {}  # the last record of each framework
         for module, rows in TABLE.items():
@@ -172,7 +173,9 @@ class Recorder:
     def frameworks(self):
         for name, describe in FRAMEWORKS.items():
             module = sys.modules.get(name)
-            if module is None or not hasattr(module, "__version__"):
+            # A module may import others when asked for what it has not yet.
+            version = getattr(module, "__dict__", {}).get("__version__")
+            if version is None:
                 continue
             facts = Facts()
             try:
@@ -180,7 +183,7 @@ class Recorder:
             except Exception:
                 self.observer.problem("describe %s" % name)
             record = {
-                "kind": "framework", "pid": os.getpid(), "name": name, "version": str(module.__version__),
+                "kind": "framework", "pid": os.getpid(), "name": name, "version": str(version),
                 "build": facts.build, "numerics": facts.numerics, "accelerators": facts.accelerators,
             }
             if self.said.get(name) != record:
@@ -229,8 +232,12 @@ class Probe:
         calls.append(call)
         given = [type(value) is not Default for value in values]
         values = tuple([value.value if type(value) is Default else value for value in values])
-        if len(calls) == 1:
-            self.start(call, given, values)
+        try:
+            if len(calls) == 1:
+                self.start(call, given, values)
+        except BaseException:  # an interrupt; the function does not begin
+            calls.pop()
+            raise
         return values
 
     def start(self, call, given, values):
@@ -238,8 +245,7 @@ class Probe:
         before = getattr(state, "busy", False)
         state.busy = True
         try:
-            recorder.calls += 1
-            call["id"] = recorder.calls
+            call["id"] = next(recorder.calls)
             parameters = list(self.signature.parameters.values())
             names = [p.name for p in ordered(parameters)]
             arguments, passed = dict(zip(names, values)), dict(zip(names, given))
@@ -257,7 +263,10 @@ class Probe:
                 "arguments": {p.name: describe(arguments[p.name]) for p in parameters},
                 "model": census(arguments.get(row.model)),
             }
-            recorder.observer.append(record)
+            if not recorder.observer.append(record):
+                record["arguments"] = {"…": "too large to be recorded"}
+                record["model"] = None
+                recorder.observer.append(record)
             call["pid"] = os.getpid()
             call["clock"] = time.perf_counter_ns()
         except Exception:
@@ -275,8 +284,8 @@ class Probe:
             text = str(sys.exc_info()[1])
             if text:
                 call["error"] += ": " + clip(text)
-        except Exception:
-            pass
+        except (Exception, SystemExit):
+            pass  # of the exception's own __str__
 
     def leave(self):
         try:
@@ -575,11 +584,9 @@ def callable_name(value):
 
 
 def tensor(value):
-    torch = sys.modules.get("torch")
-    base = getattr(torch, "Tensor", None)
-    if base is not None and issubclass(type(value), base):
+    if is_a(value, "torch", "Tensor"):
         # A subclass may run its own code when asked for its shape.
-        with torch._C.DisableTorchFunctionSubclass():
+        with sys.modules["torch"]._C.DisableTorchFunctionSubclass():
             return {"dtype": str(value.dtype).replace("torch.", ""), "shape": [dimension(d) for d in value.shape]}
     dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
     if dtype is None or shape is None:
@@ -614,10 +621,11 @@ def census(model):
 
 
 def is_a(value, *path):
+    """isinstance, for a class that may not have been imported."""
     found = sys.modules.get(path[0])
     for name in path[1:]:
         found = getattr(found, "__dict__", {}).get(name)
-    return type(found) is not type(None) and issubclass(type(value), found)
+    return found is not None and issubclass(type(value), found)
 
 
 def torch_census(model, result):
@@ -708,6 +716,7 @@ def torch_facts(facts, torch):
     ask(numerics, "torch.cuda_matmul_allow_tf32", lambda: torch._C._get_cublas_allow_tf32())
     ask(numerics, "torch.cuda_matmul_precision", lambda: torch._C._get_fp32_precision_getter("cuda", "matmul"))
     ask(numerics, "torch.cpu_capability", lambda: torch._C._get_cpu_capability())
+    # Not tried on a real GPU.
     if "torch.cuda" in sys.modules and torch.cuda._initialized:
         for index in range(torch._C._cuda_getDeviceCount()):
             driver = str(torch._C._cuda_getDriverVersion())
@@ -759,6 +768,7 @@ def keras_facts(facts, keras):
     facts.ask(facts.numerics, "keras.image_data_format", lambda: loaded(config).image_data_format())
 
 
+# Not tried on a real JAX: no environment of the tests has one.
 def jax_facts(facts, jax):
     facts.ask(facts.build, "jaxlib", lambda: loaded("jaxlib.version").__version__)
     for name in ("jax_enable_x64", "jax_default_matmul_precision", "jax_default_prng_impl"):

@@ -20,8 +20,9 @@ class Observer(object):
     # in recorder.py, which tells at the end of the process what they are.
     triggers = ("torch", "tensorflow", "keras", "jax", "tf2onnx", "onnx")
 
-    # A process that writes more than this goes on unrecorded.
-    limit = 32 << 20
+    # A process that writes more than this goes on unrecorded, and a longer
+    # line is not written.
+    limit, longest = 32 << 20, 1 << 20
 
     def __init__(self, archive, folder):
         self.archive = archive
@@ -37,7 +38,8 @@ class Observer(object):
         self.flags |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
     def append(self, record):
-        """Appends one JSON line by one write, so that threads need no lock.
+        """Appends one JSON line by one write, so that threads need no lock;
+        False means that it was too long.
 
         No descriptor is kept open: a program that closes all it did not open
         itself would make its next file the place of our records.
@@ -45,9 +47,11 @@ class Observer(object):
         try:
             openfile, write, close, getpid = self.system
             line = encode(record).encode("ascii") + b"\n"
+            if len(line) > self.longest:
+                return False
             self.written += len(line)
             if self.written > self.limit:
-                return
+                return True
             name = "%d-%s.jsonl" % (getpid(), self.random)
             descriptor = openfile(os.path.join(self.folder, name), self.flags, 0o600)
             try:
@@ -56,6 +60,7 @@ class Observer(object):
                 close(descriptor)
         except Exception:
             pass
+        return True
 
     def problem(self, doing):
         error = sys.exc_info()[1]

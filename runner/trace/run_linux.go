@@ -289,13 +289,14 @@ func (r *Run) Start(onStop func(syscall.Signal)) error {
 	}
 	if r.listener != nil {
 		// The loop holds a processor of the scheduler's while it blocks.
-		runtime.GOMAXPROCS(max(4, runtime.GOMAXPROCS(0)+1))
+		before := runtime.GOMAXPROCS(max(4, runtime.GOMAXPROCS(0)+1))
 		r.serving = true
 		go func() {
 			err := r.listener.serve(r.stop)
 			if !errors.Is(err, errTreeGone) && !errors.Is(err, errStopped) {
 				r.keeper.takeOver() // the tree must not wait for ever
 			}
+			runtime.GOMAXPROCS(before)
 			r.served <- err
 		}()
 	}

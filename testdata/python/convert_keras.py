@@ -9,14 +9,10 @@ import convert_modules
 how, source, output, modules = sys.argv[1:]
 if source == "-":
     keras.utils.set_random_seed(0)
-    net = keras.Sequential([
-        keras.Input((8, 8, 3), name="image"),
-        keras.layers.Conv2D(4, 3),
-        keras.layers.BatchNormalization(),
-        keras.layers.Dropout(0.25),
-        keras.layers.GlobalAveragePooling2D(),
-        keras.layers.Dense(2, name="score"),
-    ])
+    image = keras.Input((8, 8, 3), name="image")
+    x = keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 3)(image))
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Dropout(0.25)(x))
+    net = keras.Model(image, keras.layers.Dense(2, name="score")(x))
     net.compile(optimizer="sgd", loss="mse")
     net.fit(tf.random.uniform((4, 8, 8, 3), seed=1), tf.zeros((4, 2)), verbose=0)
 else:

@@ -5,8 +5,8 @@
 
 Runs the script with the functions NAME (module:function) replaced by ones that
 note their calls, and writes facts as JSON to OUT: the calls, what the ONNX
-package says of each FILE, the distributions that the files listed in the JSON
-list of --modules belong to, and the versions of all distributions.
+package says of each FILE, how many of the files in the JSON list of --modules
+belong to which distribution, and the versions of all distributions.
 """
 import argparse
 import collections
@@ -138,9 +138,10 @@ def main():
     if options.modules:
         with open(options.modules) as source:
             paths = [os.path.realpath(path) for path in json.load(source)]
-        loaded = sorted({files[path] for path in paths if path in files})
+        loaded = collections.Counter(files[path] for path in set(paths) if path in files)
+    frameworks = {name: sys.modules[name].__version__ for name in ("torch", "tensorflow") if name in sys.modules}
     facts = {
-        "status": status, "calls": calls, "versions": versions, "loaded": loaded,
+        "frameworks": frameworks, "status": status, "calls": calls, "versions": versions, "loaded": loaded,
         "models": {path: onnx_facts(path) for path in options.model},
         "python": {"version": platform.python_version(), "implementation": platform.python_implementation(), "executable": sys.executable},
     }

@@ -1,0 +1,155 @@
+package runner
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/convrun/convrun/runner/trace"
+)
+
+func id(inode uint64, changed int64) trace.FileID {
+	return trace.FileID{Dev: 1, Ino: inode, Size: 10, MtimeNs: changed, CtimeNs: changed}
+}
+
+func opened(path string, access trace.Access, id trace.FileID) trace.Event {
+	return trace.Event{Op: trace.Open, Path: path, Requested: path, Access: access, ID: id, Mode: typeRegular}
+}
+
+func named(op trace.Op, path, path2 string, id trace.FileID) trace.Event {
+	return trace.Event{Op: op, Path: path, Path2: path2, Requested: path, ID: id, Mode: typeRegular}
+}
+
+const create = trace.Write | trace.Create | trace.Discard
+
+// TestCollect gives events, and what is on disk at the end, and wants what the
+// records say: "path: read written removed, was former, also alias".
+func TestCollect(t *testing.T) {
+	none := trace.FileID{}
+	for _, c := range []struct {
+		name   string
+		events []trace.Event
+		disk   map[string]trace.FileID
+		want   []string
+	}{
+		{"read", []trace.Event{opened("/a", trace.Read, id(1, 1))}, map[string]trace.FileID{"/a": id(1, 1)}, []string{"/a: read"}},
+		{"create", []trace.Event{opened("/a", create, none)}, map[string]trace.FileID{"/a": id(1, 2)}, []string{"/a: written"}},
+		{"overwrite without reading", []trace.Event{opened("/a", create, id(1, 1))}, map[string]trace.FileID{"/a": id(1, 2)}, []string{"/a: written"}},
+		{"truncation that was refused", []trace.Event{opened("/a", create, id(1, 1))}, map[string]trace.FileID{"/a": id(1, 1)}, []string{"/a:"}},
+		{"append", []trace.Event{opened("/a", trace.Write, id(1, 1))}, map[string]trace.FileID{"/a": id(1, 2)}, []string{"/a: read written"}},
+		{"append of nothing", []trace.Event{opened("/a", trace.Write, id(1, 1))}, map[string]trace.FileID{"/a": id(1, 1)}, []string{"/a:"}},
+		{"opened for both, as a mapping needs", []trace.Event{opened("/a", trace.Read|trace.Write, id(1, 1))}, map[string]trace.FileID{"/a": id(1, 1)}, []string{"/a: read written"}},
+		{"written, then read", []trace.Event{opened("/a", create, none), opened("/a", trace.Read, id(1, 2))}, map[string]trace.FileID{"/a": id(1, 2)}, []string{"/a: written"}},
+		{"read, then written", []trace.Event{opened("/a", trace.Read, id(1, 1)), opened("/a", create, id(1, 1))}, map[string]trace.FileID{"/a": id(1, 2)}, []string{"/a: read written"}},
+		{"temporary and rename", []trace.Event{
+			opened("/t", create, none), named(trace.Rename, "/t", "/a", id(1, 2)),
+		}, map[string]trace.FileID{"/a": id(1, 2)}, []string{"/a: written, was /t"}},
+		{"rename that was refused", []trace.Event{
+			named(trace.Rename, "/a", "/b", id(1, 1)),
+		}, map[string]trace.FileID{"/a": id(1, 1)}, []string{"/a:"}},
+		{"rename of what was there before", []trace.Event{
+			named(trace.Rename, "/a", "/b", id(1, 1)),
+		}, map[string]trace.FileID{"/b": id(1, 2)}, []string{"/b: read written, was /a"}},
+		{"rename there and back", []trace.Event{
+			named(trace.Rename, "/a", "/b", id(1, 1)), named(trace.Rename, "/b", "/a", id(1, 2)),
+		}, map[string]trace.FileID{"/a": id(1, 3)}, []string{"/a:"}},
+		{"temporary", []trace.Event{opened("/t", create, none), named(trace.Remove, "/t", "", id(1, 2))}, nil, []string{"/t: written removed"}},
+		{"removal that was refused", []trace.Event{
+			opened("/a", trace.Read, id(1, 1)), named(trace.Remove, "/a", "", id(1, 1)), opened("/a", trace.Read, id(1, 1)),
+		}, map[string]trace.FileID{"/a": id(1, 1)}, []string{"/a: read"}},
+		{"removed, and made anew with the same inode", []trace.Event{
+			opened("/a", trace.Read, id(1, 1)), named(trace.Remove, "/a", "", id(1, 1)), opened("/a", create, none), opened("/a", trace.Read, id(1, 5)),
+		}, map[string]trace.FileID{"/a": id(1, 5)}, []string{"/a: read removed", "/a: written"}},
+		{"inode that another file gets", []trace.Event{
+			opened("/a", create, none), named(trace.Remove, "/a", "", id(1, 1)), opened("/b", create, none), opened("/b", trace.Read, id(1, 3)),
+		}, map[string]trace.FileID{"/b": id(1, 3)}, []string{"/a: written removed", "/b: written"}},
+		{"hard link to an output", []trace.Event{
+			opened("/a", create, none), named(trace.Link, "/a", "/b", id(1, 2)),
+		}, map[string]trace.FileID{"/a": id(1, 2), "/b": id(1, 2)}, []string{"/a: written, also /b"}},
+		{"hard link, then the first name goes", []trace.Event{
+			opened("/a", create, none), named(trace.Link, "/a", "/b", id(1, 2)), named(trace.Remove, "/a", "", id(1, 2)),
+		}, map[string]trace.FileID{"/b": id(1, 3)}, []string{"/b: written, was /a"}},
+		{"hard link to an input", []trace.Event{named(trace.Link, "/a", "/b", id(1, 1))},
+			map[string]trace.FileID{"/a": id(1, 2), "/b": id(1, 2)}, []string{"/a:", "/b: written"}},
+		{"one input under two names", []trace.Event{opened("/a", trace.Read, id(1, 1)), opened("/b", trace.Read, id(1, 1))},
+			map[string]trace.FileID{"/a": id(1, 1), "/b": id(1, 1)}, []string{"/a: read, also /b"}},
+		{"rename over an input", []trace.Event{
+			opened("/a", trace.Read, id(1, 1)), opened("/t", create, none), named(trace.Rename, "/t", "/a", id(2, 2)),
+		}, map[string]trace.FileID{"/a": id(2, 2)}, []string{"/a: read removed", "/a: written, was /t"}},
+		{"exchange", []trace.Event{named(trace.Exchange, "/a", "/b", id(1, 1))},
+			map[string]trace.FileID{"/a": id(2, 2), "/b": id(1, 2)}, []string{"/b: read written, was /a", "/a: read written, was /b"}},
+		{"renamed folder", []trace.Event{
+			opened("/d/a", create, none), {Op: trace.Rename, Path: "/d", Path2: "/e", ID: id(9, 1), Mode: typeDirectory}, opened("/e/a", trace.Read, id(1, 2)),
+		}, map[string]trace.FileID{"/e/a": id(1, 2)}, []string{"/e/a: written, was /d/a"}},
+		{"renamed folder, refused", []trace.Event{
+			opened("/d/a", create, none), {Op: trace.Rename, Path: "/d", Path2: "/e", ID: id(9, 1), Mode: typeDirectory},
+		}, map[string]trace.FileID{"/d/a": id(1, 2)}, []string{"/d/a: written, was /d/a"}},
+		{"truncate", []trace.Event{named(trace.Truncate, "/a", "", id(1, 1))}, map[string]trace.FileID{"/a": id(1, 2)}, []string{"/a: read written"}},
+		{"windows into the kernel", []trace.Event{opened("/proc/cpuinfo", trace.Read, id(1, 1)), opened("/sys/x", create, id(2, 1)), opened("/dev/shm/x", create, none)},
+			map[string]trace.FileID{"/dev/shm/x": id(3, 1)}, []string{"/dev/shm/x: written"}},
+		{"no regular file", []trace.Event{{Op: trace.Open, Path: "/fifo", Access: trace.Read, ID: id(1, 1), Mode: 0o010000}}, nil, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			collect := newCollector()
+			for i := range c.events {
+				collect.add(&c.events[i])
+			}
+			look := func(path string) (trace.FileID, bool) { id, ok := c.disk[path]; return id, ok }
+			var got []string
+			for _, r := range collect.records {
+				if r.written && !r.removed {
+					collect.confirm(r, look)
+				}
+				got = append(got, describe(r))
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("got    %q\nwanted %q", got, c.want)
+			}
+		})
+	}
+}
+
+func describe(r *record) string {
+	line := r.path + ":"
+	for _, is := range []struct {
+		set  bool
+		name string
+	}{{r.read, "read"}, {r.written, "written"}, {r.removed, "removed"}} {
+		if is.set {
+			line += " " + is.name
+		}
+	}
+	if len(r.former) > 0 && r.written {
+		line += ", was " + r.first
+	}
+	if len(r.aliases) > 0 {
+		line += ", also " + strings.Join(r.aliases, " ")
+	}
+	return line
+}
+
+func TestSamePath(t *testing.T) {
+	for _, c := range []struct {
+		real, requested string
+		want            bool
+	}{
+		{"/w/a", "/w/a", true}, {"/w/a", "a", true}, {"/w/a", "./a", true}, {"/w/a", "../w/a", true}, {"/w/d/a", "d//a", true},
+		{"/w/a", "/link/a", false}, {"/w/a", "b", false}, {"/w/ba", "a", false}, {"/w/a", "../a", true},
+	} {
+		if got := samePath(c.real, c.requested); got != c.want {
+			t.Errorf("samePath(%q, %q) = %v", c.real, c.requested, got)
+		}
+	}
+}
+
+func BenchmarkCollect(b *testing.B) {
+	for range b.N {
+		collect := newCollector()
+		for i := range 100_000 {
+			e := opened(fmt.Sprintf("/some/folder/of/the/run/file-%d", i), trace.Read, id(uint64(i+1), 1))
+			collect.add(&e)
+		}
+	}
+	b.ReportAllocs()
+}
