@@ -7,6 +7,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
@@ -18,7 +19,6 @@ import (
 
 	"github.com/secure-systems-lab/go-securesystemslib/encrypted"
 	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
-	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/sigstore/sigstore/pkg/signature/options"
 )
@@ -93,9 +93,6 @@ func ReadPublicKey(text []byte) (PublicKey, error) {
 }
 
 func newPublicKey(key crypto.PublicKey) (PublicKey, error) {
-	if err := cryptoutils.ValidatePubKey(key); err != nil {
-		return PublicKey{}, err
-	}
 	der, err := x509.MarshalPKIXPublicKey(key)
 	if err != nil {
 		return PublicKey{}, err
@@ -115,6 +112,16 @@ func newPublicKey(key crypto.PublicKey) (PublicKey, error) {
 	return public, nil
 }
 
+func kindOf(key crypto.PublicKey) string {
+	switch key := key.(type) {
+	case *ecdsa.PublicKey:
+		return "ECDSA on " + key.Params().Name
+	case *rsa.PublicKey:
+		return fmt.Sprintf("RSA of %d bits", key.N.BitLen())
+	}
+	return fmt.Sprintf("%T", key)
+}
+
 // algorithmsOf lists the algorithms that Sigstore clients use with a key, the
 // one that convrun signs with first.
 //
@@ -124,13 +131,15 @@ func newPublicKey(key crypto.PublicKey) (PublicKey, error) {
 func algorithmsOf(key crypto.PublicKey) ([]protocommon.PublicKeyDetails, error) {
 	preferred, err := signature.GetDefaultPublicKeyDetails(key)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("expected ECDSA on P-256, P-384 or P-521, RSA of 2048, 3072 or 4096 bits, or Ed25519; found %s", kindOf(key))
 	}
 	algorithms := []protocommon.PublicKeyDetails{preferred}
 	switch preferred {
 	case protocommon.PublicKeyDetails_PKIX_ECDSA_P384_SHA_384:
+		//lint:ignore SA1019 deprecated for signing; older signatures still have to verify
 		algorithms = append(algorithms, protocommon.PublicKeyDetails_PKIX_ECDSA_P384_SHA_256)
 	case protocommon.PublicKeyDetails_PKIX_ECDSA_P521_SHA_512:
+		//lint:ignore SA1019 deprecated for signing; older signatures still have to verify
 		algorithms = append(algorithms, protocommon.PublicKeyDetails_PKIX_ECDSA_P521_SHA_256)
 	case protocommon.PublicKeyDetails_PKIX_ED25519:
 		algorithms = append(algorithms, protocommon.PublicKeyDetails_PKIX_ED25519_PH)

@@ -128,16 +128,17 @@ type base struct {
 type document struct {
 	base
 	*Inner
-	Subject  []Inner          `json:"subject"`
-	ByName   map[string]Inner `json:"byName"`
-	Pointer  **Inner          `json:"pointer,omitempty"`
-	Any      any              `json:"any"`
-	Raw      json.RawMessage  `json:"raw"`
-	Text     text             `json:"text"`
-	Time     time.Time        `json:"time"`
-	Self     *document        `json:"self"`
-	Hidden   string           `json:"-"`
-	Dash     string           `json:"-,"`
+	Subject []Inner          `json:"subject"`
+	ByName  map[string]Inner `json:"byName"`
+	Pointer **Inner          `json:"pointer,omitempty"`
+	Any     any              `json:"any"`
+	Raw     json.RawMessage  `json:"raw"`
+	Text    text             `json:"text"`
+	Time    time.Time        `json:"time"`
+	Self    *document        `json:"self"`
+	Hidden  string           `json:"-"`
+	//lint:ignore SA5008 the comma is meant: the key is "-"
+	Dash     string `json:"-,"`
 	internal string
 }
 
