@@ -177,7 +177,7 @@ func TestReadPrivateKeyRefuses(t *testing.T) {
 		{"SEC 1 as PKCS#8", "ParseECPrivateKey", inPEM("PRIVATE KEY", mustSEC1(t, raw))},
 		{"parameters alone", "found none", inPEM("EC PARAMETERS", []byte{6, 0})},
 		{"P-224", "found ECDSA on P-224", inPEM("PRIVATE KEY", pkcs8(t, p224))},
-		{"X25519", "unsupported public key type", inPEM("PRIVATE KEY", pkcs8(t, x25519))},
+		{"X25519", "found *ecdh.PublicKey", inPEM("PRIVATE KEY", pkcs8(t, x25519))},
 		{"openssl's encryption", "found another encryption", inPEM("ENCRYPTED PRIVATE KEY", []byte("x"))},
 		{"openssl's older encryption", "found another encryption",
 			pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Headers: map[string]string{"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-256-CBC,00"}, Bytes: []byte("x")})},
