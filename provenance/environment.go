@@ -28,8 +28,8 @@ func (b *builder) environment() Environment {
 	}
 	b.accelerators(&e)
 	b.interpreters(&e)
-	if f := frameworkOf(b.o); f != nil {
-		for name, value := range f.Numerics {
+	for _, f := range b.o.Python.Frameworks {
+		for name, value := range f.Numerics { // names start with the framework's
 			e.Numerics[name] = value
 		}
 	}

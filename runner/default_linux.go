@@ -19,3 +19,7 @@ func defaultAction(number syscall.Signal) {
 	const sigUnblock = 1
 	unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, sigUnblock, uintptr(unsafe.Pointer(&set)), 0, setBytes, 0, 0)
 }
+
+// raise sends the signal to this very thread, so that it arrives before raise
+// returns.
+func raise(number syscall.Signal) { _ = unix.Tgkill(unix.Getpid(), unix.Gettid(), number) }

@@ -3,8 +3,6 @@
 package runner
 
 import (
-	"os"
-
 	"golang.org/x/sys/unix"
 )
 
@@ -17,6 +15,6 @@ func endBySignal(name string) int {
 	}
 	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
 	defaultAction(number)
-	_ = unix.Kill(os.Getpid(), number)
+	raise(number)
 	return 128 + int(number)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -36,8 +37,9 @@ var userInfo = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)([^/?#@\s]+)@`)
 // authorization matches an HTTP header's credentials, RFC 9110 section 11.4.
 var authorization = regexp.MustCompile(`(?i)\b((?:authorization\s*:\s*)?(?:bearer|basic))\s+([A-Za-z0-9._~+/=-]{8,})`)
 
-// assignment matches NAME=VALUE and NAME: VALUE where the name tells a secret.
-var assignment = regexp.MustCompile(`(?i)([A-Za-z0-9_.-]*(?:api_?key|access_?key|private_?key|token|secret|passw(?:or)?d|passphrase|credential)[A-Za-z0-9_]*["']?\s*[=:]\s*)("[^"\n]+"|'[^'\n]+'|[^\s"'&,;)}\]]+)`)
+// assignment matches NAME=VALUE and NAME: VALUE where the name may tell a
+// secret; namesSecret decides.
+var assignment = regexp.MustCompile(`(?i)([A-Za-z0-9_.-]*(?:api_?key|access_?key|private_?key|secret_?key|account_?key|token|secret|passw(?:or)?d|passphrase|credential)[A-Za-z0-9_-]*["']?\s*[=:]\s*)("[^"\n]+"|'[^'\n]+'|[^\s"'&,;)}\]]+)`)
 
 // text gives s without secrets.
 func (r *redactor) text(s string) string {
@@ -52,7 +54,7 @@ func (r *redactor) text(s string) string {
 func (r *redactor) second(pattern *regexp.Regexp, s, after string) string {
 	return pattern.ReplaceAllStringFunc(s, func(match string) string {
 		groups := pattern.FindStringSubmatch(match)
-		if strings.Contains(groups[2], "<redacted") || isPlainWord(groups[2]) && after == "" {
+		if strings.Contains(groups[2], "<redacted") || pattern == assignment && (!namesSecret(groups[1]) || isExpression(groups[2])) {
 			return match
 		}
 		space := ""
@@ -63,13 +65,45 @@ func (r *redactor) second(pattern *regexp.Regexp, s, after string) string {
 	})
 }
 
-// isPlainWord spares code such as `token = None` and `password: str`.
-func isPlainWord(s string) bool {
-	switch strings.Trim(s, `"'`) {
-	case "None", "True", "False", "null", "true", "false", "str", "int", "bytes", "nil", "":
+// expression matches a call, an index, a variable or a placeholder.
+var expression = regexp.MustCompile(`^(?:[A-Za-z_][A-Za-z0-9_.]*[(\[]|\$|<|[{\[(]|None$|True$|False$|null$|true$|false$|nil$|(?:typing\.)?Optional$|(?:str|int|bytes)$)`)
+
+// isExpression spares code such as `token = tokenizer(x)` and `password: str`.
+func isExpression(s string) bool { return expression.MatchString(strings.Trim(s, `"'`)) }
+
+// words splits a name in snake_case, kebab-case or camelCase.
+var words = regexp.MustCompile(`[A-Z]+(?:[0-9]+|$|[^A-Za-z0-9])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+`)
+
+// textTokens stand before "token" where it is a piece of text, not a secret.
+var textTokens = []string{"pad", "eos", "bos", "cls", "sep", "unk", "mask", "image", "special", "start", "end", "next", "additional", "prefix", "suffix", "per", "decoder", "text"}
+
+// secretKeys stand before "key" where it is a secret.
+var secretKeys = []string{"api", "access", "private", "secret", "auth", "account", "signing", "encryption", "license", "subscription", "storage", "master", "service"}
+
+// namesSecret tells whether a name is that of a secret's value: `api_key`,
+// `HF_TOKEN`, `--password`; not `max_tokens`, `tokenizer` or `pad_token_id`.
+func namesSecret(name string) bool {
+	parts := words.FindAllString(name, -1)
+	for i := range parts {
+		parts[i] = strings.ToLower(strings.Trim(parts[i], "_-.:=\"' \t\n"))
+	}
+	if len(parts) == 0 {
+		return false
+	}
+	last, before := parts[len(parts)-1], ""
+	if len(parts) > 1 {
+		before = parts[len(parts)-2]
+	}
+	switch last {
+	case "token":
+		return !slices.Contains(textTokens, before)
+	case "key":
+		return slices.Contains(secretKeys, before)
+	case "apikey", "accesskey", "secretkey", "privatekey", "authtoken", "accesstoken", "apitoken",
+		"password", "passwd", "passphrase", "secret", "credential", "credentials", "cookie", "auth":
 		return true
 	}
-	return strings.ContainsAny(s, "(){}[]$<>")
+	return false
 }
 
 func (r *redactor) mark(secret string) string {
@@ -82,19 +116,23 @@ func (r *redactor) mark(secret string) string {
 	return "<redacted hmac-sha256:" + hex.EncodeToString(mac.Sum(nil)[:8]) + ">"
 }
 
-// argv redacts a command line: besides what text finds, the argument after an
-// option whose name tells a secret.
+// argv redacts a command line: besides what text finds, the value of an option
+// whose name tells a secret.
 func (r *redactor) argv(argv []string) []string {
 	clean := make([]string, len(argv))
 	secretFollows := false
 	for i, argument := range argv {
 		isOption := strings.HasPrefix(argument, "-")
-		if secretFollows && !isOption {
+		name, value, hasValue := strings.Cut(argument, "=")
+		switch {
+		case secretFollows && !isOption:
 			clean[i] = r.mark(argument)
-		} else {
+		case isOption && hasValue && value != "" && namesSecret(name):
+			clean[i] = name + "=" + r.mark(value)
+		default:
 			clean[i] = r.text(argument)
 		}
-		secretFollows = isOption && !strings.Contains(argument, "=") && isSecretName(argument)
+		secretFollows = isOption && !hasValue && namesSecret(argument)
 	}
 	return clean
 }
@@ -110,7 +148,7 @@ func (r *redactor) value(v any) any {
 		}
 	case map[string]any:
 		for name, inner := range v {
-			if text, ok := inner.(string); ok && isSecretName(name) && text != "" {
+			if text, ok := inner.(string); ok && namesSecret(name) && text != "" {
 				v[name] = r.mark(text)
 			} else {
 				v[name] = r.value(inner)

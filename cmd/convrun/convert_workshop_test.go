@@ -24,6 +24,7 @@ import (
 //	ROOT/home           HOME and all of XDG
 //	ROOT/repository     the working directory of every command
 //	ROOT/hub            links to ROOT/store, as download caches have them
+//	ROOT/tmp            the folder for temporary files
 type workshop struct {
 	t          *testing.T
 	root, repo string
@@ -42,23 +43,19 @@ const (
 // testdata/python, committed.
 func newWorkshop(t *testing.T, framework string, scripts ...string) *workshop {
 	t.Helper()
-	w := &workshop{t: t, python: framework, root: realDir(t, t.TempDir())}
-	w.python = framework
-	if !strings.Contains(framework, "/") {
-		w.python = environment(t, framework)
-	}
+	w := &workshop{t: t, python: environment(t, framework), root: realDir(t, t.TempDir())}
 	if !canTrace() {
 		missingTool(t, "system calls cannot be watched on this machine")
 	}
 	w.repo = filepath.Join(w.root, "repository")
 	home := filepath.Join(w.root, "home")
-	for _, dir := range []string{home, w.repo, w.path("hub"), w.path("store")} {
+	for _, dir := range []string{home, w.repo, w.path("hub"), w.path("store"), w.path("tmp")} {
 		must(t, os.Mkdir(dir, 0o755))
 	}
 	w.environ = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "LANG=C.UTF-8", "TF_CPP_MIN_LOG_LEVEL=3", "CUDA_VISIBLE_DEVICES=",
 		"XDG_CONFIG_HOME=" + filepath.Join(home, "config"), "XDG_CACHE_HOME=" + filepath.Join(home, "cache"),
-		"XDG_STATE_HOME=" + filepath.Join(home, "state"), "GIT_CONFIG_NOSYSTEM=1", "HF_TOKEN=" + secretToken,
+		"XDG_STATE_HOME=" + filepath.Join(home, "state"), "GIT_CONFIG_NOSYSTEM=1", "TMPDIR=" + w.path("tmp"), "HF_TOKEN=" + secretToken,
 	}
 	for _, script := range scripts {
 		text, err := os.ReadFile(filepath.Join("../../testdata/python", script))
@@ -218,6 +215,19 @@ func (w *workshop) files(folder string) map[string]string {
 	return sums
 }
 
+// sameErrors expects on standard error what a bare run writes there, and after
+// it lines of convrun's own.
+func (w *workshop) sameErrors(observed, alone outcome) {
+	w.t.Helper()
+	rest, ok := strings.CutPrefix(observed.stderr, alone.stderr)
+	for line := range strings.Lines(rest) {
+		ok = ok && strings.HasPrefix(line, "convrun: ")
+	}
+	if !ok {
+		w.t.Errorf("standard error:\n%swanted what a bare run writes:\n%s", observed.stderr, alone.stderr)
+	}
+}
+
 // bare runs Python without convrun, takes away what it wrote, and returns the
 // digests of that.
 func (w *workshop) bare(arguments ...string) (outcome, map[string]string) {
@@ -235,6 +245,13 @@ func (w *workshop) bare(arguments ...string) (outcome, map[string]string) {
 	return end, written
 }
 
+// compiled is the file that Python keeps the bytecode of a module in.
+func (w *workshop) compiled(module string) string {
+	w.t.Helper()
+	tag := strings.TrimSpace(w.must(w.python, "-c", "import sys; print(sys.implementation.cache_tag)").stdout)
+	return "__pycache__/" + module + "." + tag + ".pyc"
+}
+
 // checkpoint trains a small torch network, without convrun, and puts it where
 // hubs put it: under its digest in a store, with a link that has its name.
 func (w *workshop) checkpoint() (link, file string) {
@@ -249,12 +266,15 @@ func (w *workshop) checkpoint() (link, file string) {
 
 // truth is what convert_truth.py finds out about a run without convrun.
 type truth struct {
-	Status   int                                                  `json:"status"`
-	Calls    []trueCall                                           `json:"calls"`
-	Versions map[string]string                                    `json:"versions"`
-	Loaded   []string                                             `json:"loaded"`
-	Models   map[string]trueModel                                 `json:"models"`
-	Python   struct{ Version, Implementation, Executable string } `json:"python"`
+	Status   int               `json:"status"`
+	Calls    []trueCall        `json:"calls"`
+	Versions map[string]string `json:"versions"`
+	// Loaded counts the modules and libraries of each distribution.
+	Loaded map[string]int `json:"loaded"`
+	// Frameworks are the versions that the modules state.
+	Frameworks map[string]string                                    `json:"frameworks"`
+	Models     map[string]trueModel                                 `json:"models"`
+	Python     struct{ Version, Implementation, Executable string } `json:"python"`
 }
 
 type trueCall struct {

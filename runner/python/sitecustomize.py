@@ -86,8 +86,6 @@ class Observer(object):
     def load(self):
         """Runs recorder.py, which lies beside this file in the archive."""
         if self.recorder is None and not self.broken:
-            # What it imports must leave no bytecode that would not be there.
-            before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
             try:
                 name = os.path.join(self.archive, "recorder.py")
                 source = __loader__.get_data(name)
@@ -97,8 +95,6 @@ class Observer(object):
             except Exception:
                 self.broken = True
                 self.problem("load the recorder")
-            finally:
-                sys.dont_write_bytecode = before
 
     def find_spec(self, name, path=None, target=None):
         if self.recorder is None:

@@ -1,0 +1,149 @@
+package runner
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// secret is what every line of TestSecretsGo hides.
+const secret = "Zq7Xv2Lm9Tb4Rk8Wd1Nc6Yh3"
+
+func TestSecretsGo(t *testing.T) {
+	for name, text := range map[string]string{
+		"GitHub":              "ghp_" + secret,
+		"GitHub fine-grained": "github_pat_" + secret,
+		"GitLab":              "glpat-" + secret,
+		"Hugging Face":        "hf_" + secret,
+		"Slack":               "xoxb-" + secret,
+		"OpenAI":              "sk-" + secret,
+		"OpenAI project":      "sk-proj-" + secret,
+		"PyPI":                "pypi-" + secret,
+		"npm":                 "npm_" + secret + "abcdefghijkl",
+		"JSON Web Token":      "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0." + secret,
+		"PEM":                 "-----BEGIN EC PRIVATE KEY-----\n" + secret + "\n-----END EC PRIVATE KEY-----",
+		"PEM without end":     "-----BEGIN PRIVATE KEY-----\n" + secret,
+		"URL":                 "https://user:" + secret + "@example.org/x",
+		"URL, no user":        "https://" + secret + "@github.com/a/b.git",
+		"s3 URL":              "s3://id:" + secret + "@bucket/key",
+		"Bearer":              "Authorization: Bearer " + secret,
+		"Basic":               "authorization: basic " + secret,
+		"assignment":          "API_KEY=" + secret,
+		"option":              "--token=" + secret,
+		"quoted":              `password = "` + secret + ` with spaces"`,
+		"single quotes":       "secret: '" + secret + "'",
+		"JSON":                `{"access_key": "` + secret + `"}`,
+		"query":               "https://x.org/?token=" + secret + "&a=b",
+		"HF_TOKEN":            "HF_TOKEN=" + secret + " python x.py",
+		"AWS secret":          "aws_secret_access_key = " + secret,
+		"passphrase":          "passphrase=" + secret,
+	} {
+		if got := Redact("before "+text+" after", nil); strings.Contains(got, secret) || !strings.Contains(got, "<redacted>") {
+			t.Errorf("%s: %q", name, got)
+		} else if !strings.HasPrefix(got, "before ") {
+			t.Errorf("%s: the text before it went too: %q", name, got)
+		}
+	}
+	for _, fixed := range []string{"AKIAIOSFODNN7EXAMPLE", "AIzaSyA-1234567890abcdefghijklmnopqrstu"} {
+		if got := Redact(fixed, nil); got != "<redacted>" {
+			t.Errorf("%q stays as %q", fixed, got)
+		}
+	}
+}
+
+func TestInnocentTextStays(t *testing.T) {
+	for _, text := range []string{
+		"token = tokenizer(x)", "max_tokens=5", "max_new_tokens=128", "key: value", "num_tokens: 12", "token_ids = [1, 2]", "password: str", "token=None",
+		"tokenizer=bert-base-uncased", "--tokenizer bert", "def secret(self):", "tokens = text.split()", "https://example.org/a@b", "git@github.com:a/b.git",
+		"user@example.org", "basic usage of the tool", "import secrets", "token: Optional[str] = None", "pad_token_id=0", "pad_token=<pad>", "eos_token='</s>'",
+		"sk-learn", "opset=17", "torch.onnx.export(model, x, 'a.onnx')", "",
+	} {
+		if got := Redact(text, nil); got != text {
+			t.Errorf("%q became %q", text, got)
+		}
+	}
+}
+
+func TestArgvIsRedacted(t *testing.T) {
+	r := &redactor{}
+	got := r.argv([]string{"prog", "--password", secret, "--token=" + secret, "-o", "out.onnx", "--api-key", "--next", "https://u:" + secret + "@h/", "--tokenizer", "bert", "--max-tokens", "7"})
+	want := []string{"prog", "--password", "<redacted>", "--token=<redacted>", "-o", "out.onnx", "--api-key", "--next", "https://<redacted>@h/", "--tokenizer", "bert", "--max-tokens", "7"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got    %q\nwanted %q", got, want)
+	}
+	if r.count != 3 {
+		t.Errorf("%d redactions counted, want 3", r.count)
+	}
+}
+
+func TestMarksAreComparableWithTheKeyOnly(t *testing.T) {
+	text := "token=" + secret
+	if Redact(text, []byte("k")) != Redact(text, []byte("k")) || Redact(text, []byte("k")) == Redact(text, []byte("l")) {
+		t.Error("equal secrets must leave equal marks, another key other marks")
+	}
+	if Redact(text, []byte("k")) == Redact(text+"x", []byte("k")) {
+		t.Error("different secrets leave equal marks")
+	}
+}
+
+func FuzzRedact(f *testing.F) {
+	f.Add("--token=" + secret)
+	f.Add("https://u:p@h/")
+	f.Add("Authorization: Bearer xxxxxxxxx")
+	f.Fuzz(func(t *testing.T, text string) {
+		// A known shape never survives, whatever stands around it.
+		shape := "ghp_" + secret
+		if got := Redact(text+" "+shape+" "+text, nil); strings.Contains(got, shape) {
+			t.Errorf("%q keeps the token", got)
+		}
+	})
+}
+
+func TestVariables(t *testing.T) {
+	allowed, withheld := variables([]string{
+		"PATH=/bin", "PATH=/second", "PYTHONHASHSEED=0", "HF_TOKEN=x", "AWS_SECRET_ACCESS_KEY=y", "ONNX_TOKEN=z", "OMP_NUM_THREADS=2", "novalue", "=odd",
+		"TF_VAR_password=p", "TORCH_HOME=https://u:" + secret + "@h/",
+	}, &redactor{})
+	for name, value := range map[string]string{"PATH": "/bin", "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "2", "TORCH_HOME": "https://<redacted>@h/"} {
+		if allowed[name] != value {
+			t.Errorf("%s = %q, want %q", name, allowed[name], value)
+		}
+	}
+	if len(allowed) != 4 {
+		t.Errorf("recorded %q", allowed)
+	}
+	if want := []string{"AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "ONNX_TOKEN", "TF_VAR_password"}; !slices.Equal(withheld, want) {
+		t.Errorf("withheld %q, want %q", withheld, want)
+	}
+}
+
+func TestClasses(t *testing.T) {
+	c := &classifier{}
+	c.addInterpreter("/home/u/.pyenv/versions/3.11.7/bin/python3.11")
+	c.addInterpreter("/usr/bin/cat")
+	for path, want := range map[string]Class{
+		"/home/u/.pyenv/versions/3.11.7/lib/python3.11/os.py":                    Runtime,
+		"/home/u/.pyenv/versions/3.11.7/lib/python3.11/site-packages/torch/a.so": Package,
+		"/home/u/.pyenv/versions/3.11.7/model.pt":                                Input,
+		"/home/u/venv/pyvenv.cfg":                                                Runtime,
+		"/usr/lib/libc.so.6":                                                     System,
+		"/usr/lib/python3/dist-packages/x.py":                                    Package,
+		"/etc/passwd":                                                            System,
+		"/tmp/model.pb":                                                          Input,
+		"/opt/models/a.onnx":                                                     Input,
+		"/home/u/export.py":                                                      Code,
+		"/home/u/lib.so.1":                                                       Code,
+		"/home/u/weights.bin":                                                    Input,
+		"/userland/x":                                                            Input,
+	} {
+		if got := c.class(path, false); got != want {
+			t.Errorf("%s is %s, want %s", path, got, want)
+		}
+	}
+	if got := c.class("/home/u/tool", true); got != Code {
+		t.Errorf("an executed program of the user's own is %s", got)
+	}
+	if !isCache("/a/__pycache__/b.cpython-311.pyc") || isCache("/a/b.py") {
+		t.Error("only compiled Python is cache")
+	}
+}

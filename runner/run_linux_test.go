@@ -1,0 +1,515 @@
+//go:build amd64 || arm64
+
+package runner
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/convrun/convrun/runner/trace"
+)
+
+// asConvrun, set to the name of a file for the Observation, makes this test
+// binary run a command as convrun does.
+const asConvrun = "RUNNER_TEST_OBSERVATION"
+
+func TestMain(m *testing.M) {
+	name, ok := os.LookupEnv(asConvrun)
+	if !ok {
+		os.Exit(m.Run())
+	}
+	block, err := os.ReadFile("/proc/self/environ")
+	if err != nil {
+		panic(err)
+	}
+	var environ []string
+	for entry := range strings.SplitSeq(strings.TrimSuffix(string(block), "\x00"), "\x00") {
+		if !strings.HasPrefix(entry, asConvrun) {
+			environ = append(environ, entry)
+		}
+	}
+	o, err := Run(context.Background(), Command{Argv: os.Args[1:], Environ: environ, NoObserver: true, Grace: 2 * time.Second, Own: []string{name}})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(125)
+	}
+	if name != "" {
+		data, err := json.Marshal(o)
+		if err != nil || os.WriteFile(name, data, 0o600) != nil {
+			os.Exit(125)
+		}
+	}
+	if o.Signal != "" {
+		os.Exit(EndBySignal(o.Signal))
+	}
+	os.Exit(o.ExitCode)
+}
+
+// convrun is a command that this binary runs as convrun does.
+func convrun(t *testing.T, observation string, argv ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.Command(self, argv...)
+	command.Env = append(os.Environ(), asConvrun+"="+observation)
+	return command
+}
+
+func needTracing(t *testing.T) {
+	t.Helper()
+	run, err := trace.Prepare(trace.Command{Argv: []string{"true"}}, trace.SeccompNotify, func(*trace.Event) {})
+	if err == nil {
+		run.Close()
+		return
+	}
+	if !errors.Is(err, trace.ErrUnsupported) || os.Getenv("CONVRUN_REQUIRE") != "" {
+		t.Fatal(err)
+	}
+	t.Skip(err)
+}
+
+// folder makes a working folder with files, "name" → content.
+func folder(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Chdir(dir)
+	return dir
+}
+
+// observe runs a shell script.
+func observe(t *testing.T, command Command, script string) *Observation {
+	t.Helper()
+	if command.Argv == nil {
+		command.Argv = []string{"/bin/sh", "-c", script}
+	}
+	command.Environ, command.NoObserver = os.Environ(), true
+	if command.Grace == 0 {
+		command.Grace = 5 * time.Second
+	}
+	o, err := Run(t.Context(), command)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func sum(text string) string {
+	s := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(s[:])
+}
+
+// lines tells of every file in dir "class name flags content before", in which
+// contents of up to two letters stand for their digests.
+func lines(o *Observation, dir string) []string {
+	contents := map[string]string{}
+	for _, text := range []string{"", "1", "2", "12", "1\n", "2\n", "1\n2\n", "x"} {
+		contents[sum(text)] = strconv.Quote(text)
+	}
+	var all []string
+	for _, f := range o.Files {
+		name, below := strings.CutPrefix(f.Path, dir+"/")
+		if !below {
+			continue
+		}
+		line := string(f.Class) + " " + name
+		for _, is := range []struct {
+			set  bool
+			name string
+		}{{f.Read, "read"}, {f.Written, "written"}, {f.Removed, "removed"}, {f.Declared, "declared"}, {f.Inherited, "inherited"}} {
+			if is.set {
+				line += " " + is.name
+			}
+		}
+		if f.SHA256 != "" {
+			line += " " + contents[f.SHA256]
+		}
+		if f.BeforeSHA256 != "" {
+			line += " before " + contents[f.BeforeSHA256]
+		}
+		if f.RenamedFrom != "" {
+			line += " from " + strings.TrimPrefix(f.RenamedFrom, dir+"/")
+		}
+		if f.Reason != "" {
+			line += " (" + f.Reason + ")"
+		}
+		all = append(all, line)
+	}
+	return all
+}
+
+func TestFilesOfARun(t *testing.T) {
+	needTracing(t)
+	for _, c := range []struct {
+		name, script string
+		want         []string
+	}{
+		{"read", "cat a", []string{`input a read "1"`}},
+		{"looked at only", "test -f a; ls -l >/dev/null; cat missing", nil},
+		{"copy", "cat a > out", []string{`input a read "1"`, `output out written "1"`}},
+		{"identical bytes again", "cat b > c; printf 2 > b", []string{`output b read written "2" before "2"`, `output c written "2"`}},
+		{"written without reading", "printf 2 > a", []string{`output a written "2"`}},
+		{"append", "printf 2 >> a", []string{`output a read written "12" before "1"`}},
+		{"read, then overwritten", "cat a; printf 2 > a", []string{`output a read written "2" before "1"`}},
+		{"temporary and rename", "printf 2 > t; mv t out", []string{`output out written "2" from t`}},
+		{"rename over what was read", "cat a; printf 2 > t; mv t a", []string{`output a read written "2" before "1" from t`}},
+		{"rename", "mv a z", []string{`output z read written "1" before "1" from a`}},
+		{"temporary", "printf 2 > t; cat t; rm t", []string{`temporary t written removed`}},
+		{"read, then removed", "cat a; rm a", []string{`input a read removed "1"`}},
+		{"read, removed, made anew", "cat a; rm a; printf 2 > a", []string{`output a read written "2" before "1"`}},
+		{"hard links", "printf 2 > o; ln o p; ln a q", []string{`output o written "2"`, `output p written "2"`, `output q written "1"`}},
+		{"input gets another name and rights", "cat a; ln a q; chmod 644 a", []string{`input a read "1"`, `output q written "1"`}},
+		{"through a link", "ln -s a l; cat l", []string{`input a read "1"`}},
+		{"renamed folder", "mkdir d; printf 2 > d/o; mv d e", []string{`output e/o written "2" from d/o`}},
+		{"renamed folder of before", "mv old new", []string{`output new/o read written "1" from old/o`}},
+		{"failed attempts", "mv a nodir/x; rm nothing; printf 2 > nodir/y; ln a b; mkdir full; printf 2 > full/f; mv old full", []string{
+			`output full/f written "2"`, `output full/old/o read written "1" from old/o`,
+		}},
+		{"fifo, device and kernel windows", "mkfifo f; (cat f > out) & printf 2 > f; wait; cat /proc/self/status /sys/kernel/mm/transparent_hugepage/enabled >/dev/null; cat /dev/null", []string{`output out written "2"`}},
+		{"descriptor paths", "exec 5<a; cat /proc/self/fd/5; cat /dev/fd/5", []string{`input a read "1"`}},
+		{"odd names", "printf 2 > \"$(printf 'o\\377\\nx')\"", []string{"output o\xff\nx written \"2\""}},
+		{"read-only code", "sh ./s.sh", []string{`code s.sh read ""`}},
+		{"in a subshell that was left behind", "(sleep 0.2; printf 2 > late) & :", []string{`output late written "2"`}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := folder(t, map[string]string{"a": "1", "b": "2", "s.sh": ""})
+			if err := os.Mkdir("old", 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile("old/o", []byte("1"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if c.name == "identical bytes again" {
+				c.script = "cat b >/dev/null; " + c.script
+			}
+			o := observe(t, Command{}, "exec >/dev/null 2>&1; "+c.script)
+			if got := lines(o, dir); !slices.Equal(got, c.want) {
+				t.Errorf("got    %q\nwanted %q", got, c.want)
+			}
+			if o.Capture.Method != trace.SeccompNotify || len(o.Capture.Reasons) > 0 {
+				t.Errorf("captured by %s, incomplete: %q", o.Capture.Method, o.Capture.Reasons)
+			}
+		})
+	}
+}
+
+func TestSnapshotFindsWhatChanged(t *testing.T) {
+	dir := folder(t, map[string]string{"a": "1", "in": "1", "over": "1", "same": "1"})
+	outside := t.TempDir()
+	o := observe(t, Command{
+		Method: trace.Snapshot, Argv: []string{"/bin/sh", "-c", "cat in > out; printf 2 > over; printf 2 > $1; mkdir d; printf 2 > d/o", "sh", outside + "/x", "in", "over"}, Outputs: []string{outside},
+	}, "")
+	want := []string{`output d/o written "2"`, `input in read "1"`, `output out written "1"`, `output over read written "2" before "1"`}
+	if got := lines(o, dir); !slices.Equal(got, want) {
+		t.Errorf("got    %q\nwanted %q", got, want)
+	}
+	if got := lines(o, outside); !slices.Equal(got, []string{`output x written declared "2"`}) {
+		t.Errorf("in the declared folder: %q", got)
+	}
+	if len(o.Capture.Reasons) != 1 || !strings.Contains(o.Capture.Reasons[0], "not known") {
+		t.Errorf("reasons: %q", o.Capture.Reasons)
+	}
+}
+
+func TestDeclaredFolders(t *testing.T) {
+	needTracing(t)
+	dir := folder(t, map[string]string{"a": "1"})
+	for _, name := range []string{"in", "in/deep", "out"} {
+		if err := os.Mkdir(name, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile("in/deep/x", []byte("1"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o := observe(t, Command{Inputs: []string{"in"}, Outputs: []string{"out", "seen"}}, "printf 2 > out/o; printf 2 > other")
+	want := []string{`input in/deep/x read declared "1"`, `output other written "2"`, `output out/o written declared "2"`}
+	if got := lines(o, dir); !slices.Equal(got, want) {
+		t.Errorf("got    %q\nwanted %q", got, want)
+	}
+}
+
+func TestInheritedDescriptors(t *testing.T) {
+	needTracing(t)
+	dir := folder(t, map[string]string{"in": "1", "log": "1"})
+	command := exec.Command("/bin/sh", "-c", `"$0" cat < in > out 2>> log`, convrun(t, "").Path)
+	command.Env = append(os.Environ(), asConvrun+"="+filepath.Join(dir, "o.json"))
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Fatal(err, string(out))
+	}
+	want := []string{`input in read inherited "1"`, `output log read written inherited "1" before "1"`, `output out written inherited "1"`}
+	if got := lines(readObservation(t, filepath.Join(dir, "o.json")), dir); !slices.Equal(got, want) {
+		t.Errorf("got    %q\nwanted %q", got, want)
+	}
+}
+
+func readObservation(t *testing.T, name string) *Observation {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := new(Observation)
+	if err := json.Unmarshal(data, o); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func TestDaemonIsLeftRunning(t *testing.T) {
+	needTracing(t)
+	for _, method := range []string{trace.SeccompNotify, trace.Snapshot} {
+		dir := folder(t, nil)
+		start := time.Now()
+		o := observe(t, Command{Grace: 200 * time.Millisecond, Method: method}, "setsid sh -c 'sleep 1; echo x > late' >/dev/null 2>&1 & exit 3")
+		if took := time.Since(start); took > 900*time.Millisecond {
+			t.Errorf("%s: the run took %v", method, took)
+		}
+		if o.ExitCode != 3 || len(o.StillRunning) == 0 || !slices.ContainsFunc(o.Capture.Reasons, func(r string) bool { return strings.Contains(r, "still running") }) {
+			t.Errorf("%s: exit %d, still running %v, reasons %q", method, o.ExitCode, o.StillRunning, o.Capture.Reasons)
+		}
+		// The keeper lets it go on.
+		waitFor(t, filepath.Join(dir, "late"))
+	}
+}
+
+func waitFor(t *testing.T, name string) {
+	t.Helper()
+	for range 500 {
+		if info, err := os.Stat(name); err == nil && info.Size() > 0 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("%s does not come", name)
+}
+
+// TestKilledConvrun kills convrun at ten moments. What it ran goes on to its
+// end, without a call that fails for want of an answer.
+func TestKilledConvrun(t *testing.T) {
+	needTracing(t)
+	const files = 200
+	script := `exec 2>errors; i=0; while [ $i -lt ` + strconv.Itoa(files) + ` ]; do echo x > f$i || exit 1; /bin/true || exit 1; i=$((i+1)); done; echo done > done`
+	for attempt := range 10 {
+		dir := folder(t, nil)
+		command := convrun(t, "", "/bin/sh", "-c", "echo x > begun; "+script)
+		if err := command.Start(); err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, "begun")
+		time.Sleep(time.Duration(attempt) * 7 * time.Millisecond)
+		if err := command.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = command.Wait()
+		waitFor(t, "done")
+		if said, err := os.ReadFile("errors"); err != nil || len(said) > 0 {
+			t.Errorf("attempt %d: %q, %v", attempt, said, err)
+		}
+		if all, _ := filepath.Glob(filepath.Join(dir, "f*")); len(all) != files {
+			t.Errorf("attempt %d: %d files", attempt, len(all))
+		}
+	}
+}
+
+// TestNothingIsNoticed compares what a command can see bare and under convrun.
+func TestNothingIsNoticed(t *testing.T) {
+	needTracing(t)
+	script := `cd /proc/self/fd && for f in *; do printf '%s ' "$f"; done; cd /; echo; ulimit -Sn; ulimit -Hn; umask
+		grep -E '^(SigBlk|SigIgn|SigCgt|Uid|Gid|Groups|CapEff|NSpid_)' /proc/self/status; tr '\0' '\n' < /proc/$$/environ; cut -d' ' -f5-7 /proc/$$/stat; cat <&9; cat`
+	run := func(argv ...string) string {
+		// The outer shell sets the scene; $0… is what it executes.
+		scene := `ulimit -Sn 512; umask 027; trap '' HUP; exec 9<"$SCENE" 7>/dev/null; exec "$@"`
+		command := exec.Command("/bin/sh", append([]string{"-c", scene, "sh"}, argv...)...)
+		name := filepath.Join(t.TempDir(), "scene")
+		if err := os.WriteFile(name, []byte("ninth\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		// execve(2) takes duplicates and entries without "=".
+		command.Env = []string{"PATH=" + os.Getenv("PATH"), "SCENE=" + name, "PWD=/"}
+		command.Dir = "/"
+		command.Stdin = strings.NewReader("standard input\n")
+		command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		if strings.HasSuffix(argv[0], ".test") {
+			command.Env = append(command.Env, asConvrun+"=")
+		}
+		out, err := command.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		text := strings.ReplaceAll(string(out), name, "SCENE")
+		var kept []string
+		for line := range strings.SplitSeq(text, "\n") {
+			if !strings.HasPrefix(line, asConvrun) {
+				kept = append(kept, line)
+			}
+		}
+		return strings.Join(kept, "\n")
+	}
+	bare := run("/bin/sh", "-c", script)
+	watched := run(convrun(t, "").Path, "/bin/sh", "-c", script)
+	mask := func(s string) string { // process group and session numbers differ
+		var kept []string
+		for line := range strings.SplitSeq(s, "\n") {
+			fields := strings.Fields(line)
+			if len(fields) == 3 && !slices.ContainsFunc(fields, func(f string) bool { _, err := strconv.Atoi(f); return err != nil }) {
+				continue
+			}
+			kept = append(kept, line)
+		}
+		return strings.Join(kept, "\n")
+	}
+	if mask(bare) != mask(watched) {
+		t.Errorf("bare:\n%s\nwatched:\n%s", bare, watched)
+	}
+}
+
+func TestRawEnvironment(t *testing.T) {
+	needTracing(t)
+	// env -i cannot make duplicates; execve itself can.
+	self := convrun(t, "").Path
+	block := []string{"A=1", "A=2", "odd", "B=", asConvrun + "="}
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := syscall.ForkExec(self, []string{self, "/bin/cat", "/proc/self/environ"}, &syscall.ProcAttr{Env: block, Files: []uintptr{0, writer.Fd(), 2}})
+	writer.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := make([]byte, 4096)
+	n, _ := reader.Read(out)
+	var status syscall.WaitStatus
+	syscall.Wait4(pid, &status, 0, nil)
+	if got := string(out[:n]); got != "A=1\x00A=2\x00odd\x00B=\x00" {
+		t.Errorf("environment %q", got)
+	}
+}
+
+func TestEndsAsItsCommand(t *testing.T) {
+	needTracing(t)
+	folder(t, nil)
+	for script, want := range map[string]string{
+		"exit 0": "exit status 0", "exit 42": "exit status 42", "kill -TERM $$": "signal: terminated", "kill -KILL $$": "signal: killed", "kill -INT $$": "signal: interrupt",
+		"ulimit -c 0; kill -SEGV $$": "signal: segmentation fault", "kill -PIPE $$": "signal: broken pipe", "no-such-program-x": "exit status 127", "exec /": "exit status 126",
+	} {
+		command := convrun(t, "", "/bin/sh", "-c", script)
+		_ = command.Run()
+		if got := command.ProcessState.String(); got != want && !(want == "exit status 0" && command.ProcessState.Success()) {
+			t.Errorf("%s: %s, want %s", script, got, want)
+		}
+	}
+	for _, argv := range [][]string{{"no-such-program-x"}, {"/"}} {
+		command := convrun(t, "", argv...)
+		_ = command.Run()
+		if code := command.ProcessState.ExitCode(); code != 127 && code != 126 {
+			t.Errorf("%v: %d", argv, code)
+		}
+	}
+}
+
+func TestBrokenPipe(t *testing.T) {
+	needTracing(t)
+	folder(t, nil)
+	out, err := exec.Command("/bin/bash", "-c", asConvrun+`= "$0" yes | head -1; echo ${PIPESTATUS[0]}`, convrun(t, "").Path).CombinedOutput()
+	if err != nil || string(out) != "y\n141\n" {
+		t.Errorf("%q, %v; want y and 141, as without convrun", out, err)
+	}
+}
+
+func TestSignalsAreRelayedOnce(t *testing.T) {
+	needTracing(t)
+	for _, c := range []struct{ name, script, want string }{
+		{"to convrun alone", `trap 'echo got' TERM; echo ready > ready; while [ ! -e stop ]; do sleep 0.05; done`, "got\n"},
+	} {
+		folder(t, nil)
+		var out strings.Builder
+		command := convrun(t, "", "/bin/sh", "-c", c.script)
+		command.Stdout = &out
+		if err := command.Start(); err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, "ready")
+		if err := command.Process.Signal(unix.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(300 * time.Millisecond)
+		if err := os.WriteFile("stop", []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := command.Wait(); err != nil || out.String() != c.want {
+			t.Errorf("%s: %q, %v", c.name, out.String(), err)
+		}
+	}
+	// What the command's own tree sends to the group has reached it already.
+	folder(t, nil)
+	command := convrun(t, "", "/bin/sh", "-c", "trap 'echo got >> log' TERM; kill -TERM 0; sleep 0.3; exit 5")
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	_ = command.Run()
+	if log, err := os.ReadFile("log"); err != nil || string(log) != "got\n" || command.ProcessState.ExitCode() != 5 {
+		t.Errorf("its own signal came as %q, %v, exit %d", log, err, command.ProcessState.ExitCode())
+	}
+}
+
+func TestGraceEndsWithASignal(t *testing.T) {
+	needTracing(t)
+	folder(t, nil)
+	name := filepath.Join(t.TempDir(), "o.json")
+	command := convrun(t, name, "/bin/sh", "-c", "sleep 4 & echo x > ended")
+	start := time.Now()
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "ended")
+	time.Sleep(400 * time.Millisecond)
+	_ = command.Process.Signal(os.Interrupt)
+	if err := command.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(start); took > 1500*time.Millisecond {
+		t.Errorf("it took %v though the grace was interrupted", took)
+	}
+	if o := readObservation(t, name); len(o.StillRunning) != 1 {
+		t.Errorf("still running: %v", o.StillRunning)
+	}
+}
+
+func TestManyFiles(t *testing.T) {
+	needTracing(t)
+	dir := folder(t, nil)
+	o := observe(t, Command{}, "i=0; while [ $i -lt 10000 ]; do : > f$i; i=$((i+1)); done")
+	outputs := 0
+	for _, f := range o.Files {
+		if f.Class == Output && strings.HasPrefix(f.Path, dir) && f.SHA256 == sum("") {
+			outputs++
+		}
+	}
+	if outputs != 10_000 {
+		t.Errorf("%d outputs", outputs)
+	}
+}
