@@ -135,7 +135,10 @@ func (c *collector) at(e *trace.Event) *record {
 		return named
 	}
 	known := c.byInode[inode]
-	if known == nil || known.removed || inode == (trace.Inode{}) {
+	// An inode with a single name, and that a new one, is another file: the
+	// number was used again after something else than the run removed the first.
+	reused := known != nil && e.Links == 1 && !slices.Contains(known.former, e.Path)
+	if known == nil || known.removed || inode == (trace.Inode{}) || reused {
 		known = c.fresh(e.Path, e.ID)
 		if !samePath(e.Path, e.Requested) {
 			known.requested = e.Requested

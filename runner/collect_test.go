@@ -88,6 +88,14 @@ func TestCollect(t *testing.T) {
 		{"truncate", []trace.Event{named(trace.Truncate, "/a", "", id(1, 1))}, map[string]trace.FileID{"/a": id(1, 2)}, []string{"/a: read written"}},
 		{"windows into the kernel", []trace.Event{opened("/proc/cpuinfo", trace.Read, id(1, 1)), opened("/sys/x", create, id(2, 1)), opened("/dev/shm/x", create, none)},
 			map[string]trace.FileID{"/dev/shm/x": id(3, 1)}, []string{"/dev/shm/x: written"}},
+		{"inode used again for a file that something else made", []trace.Event{
+			opened("/x.tmp", create, none), named(trace.Rename, "/x.tmp", "/x", id(7, 1)),
+			{Op: trace.Open, Path: "/y", Requested: "/y", Access: trace.Read, ID: id(7, 2), Mode: typeRegular, Links: 1},
+		}, map[string]trace.FileID{"/x": id(8, 2), "/y": id(7, 2)}, []string{"/x: written, was /x.tmp", "/y: read"}},
+		{"rename that was refused, then read", []trace.Event{
+			opened("/a", create, none), named(trace.Rename, "/a", "/b", id(7, 1)),
+			{Op: trace.Open, Path: "/a", Requested: "/a", Access: trace.Read, ID: id(7, 1), Mode: typeRegular, Links: 1},
+		}, map[string]trace.FileID{"/a": id(7, 1)}, []string{"/a: written, was /a"}},
 		{"no regular file", []trace.Event{{Op: trace.Open, Path: "/fifo", Access: trace.Read, ID: id(1, 1), Mode: 0o010000}}, nil, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -53,7 +53,8 @@ type Observer struct {
 // sys.meta_path, a function registered with atexit, standard modules (ast,
 // inspect) that are imported before it does so itself, files that are opened
 // and closed, and of an observed function its __signature__, the identity of
-// its defaults and the bytecode in its __code__. Without site (python -S) the
+// its defaults, the bytecode in its __code__ and, with a trace function, its
+// first statement's line once more at its end. Without site (python -S) the
 // archive stays on sys.path, and Python 2 takes an empty PYTHONPATH for the
 // working directory, which one with the archive on it is not.
 func NewObserver(dir string) (*Observer, error) {

@@ -329,7 +329,7 @@ func (l *listener) truncate(event *Event, dir int, path string) {
 
 // hasContent tells whether l is a file whose bytes can be recorded.
 func (l *listener) hasContent(found *located) bool {
-	return found.named && found.mode&unix.S_IFMT == unix.S_IFREG && !l.res.isPseudo(found)
+	return found.links > 0 && found.mode&unix.S_IFMT == unix.S_IFREG && !l.res.isPseudo(found)
 }
 
 func (l *listener) open(event *Event, dir int, path string, flags uint64) {
@@ -399,7 +399,8 @@ func accessOf(flags uint64) Access {
 }
 
 func (l *listener) report(event *Event, found located) {
-	event.Path, event.Handle, event.ID, event.Mode = found.path, found.handle, found.id, found.mode
+	event.Path, event.Handle, event.ID = found.path, found.handle, found.id
+	event.Mode, event.Links = found.mode, found.links
 	l.sink(event)
 }
 

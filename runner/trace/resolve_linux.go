@@ -33,9 +33,9 @@ type located struct {
 	handle int // O_PATH descriptor, -1 when there is no file
 	id     FileID
 	mode   uint32
-	// named is false for what has no name (any more): a memory file, a
-	// temporary one, a deleted one that is reached through its descriptor.
-	named bool
+	// links is how many names the file has: none (any more) for a memory file, a
+	// deleted one or one of O_TMPFILE.
+	links uint64
 }
 
 func (l *located) close() {
@@ -254,7 +254,7 @@ func locate(handle int) (located, error) {
 	var stat unix.Stat_t
 	err := unix.Fstat(handle, &stat)
 	if err == nil {
-		l.id, l.mode, l.named = idOf(&stat), stat.Mode, stat.Nlink > 0
+		l.id, l.mode, l.links = idOf(&stat), stat.Mode, uint64(stat.Nlink)
 		l.path, err = pathOf(handle)
 	}
 	if err != nil {

@@ -94,6 +94,8 @@ type Event struct {
 	Handle int
 	// Mode is the file's type and permission bits, st_mode.
 	Mode uint32
+	// Links is how many names the file has; 0 is unknown.
+	Links uint64
 	// PID, Parent and Argv are set by Exec.
 	PID, Parent int
 	Argv        []string

@@ -34,6 +34,7 @@ print("signature", inspect.signature(export), inspect.getfullargspec(export))
 print("function", export, export.__name__, export.__qualname__, export.__module__, export.__doc__, type(export), inspect.isfunction(export))
 print("code", export.__code__.co_firstlineno, export.__code__.co_filename, export.__code__.co_varnames[:8], export.__code__.co_flags)
 print("defaults", export.__defaults__, export.__kwdefaults__, export.__annotations__)
+print("default", inspect.signature(export).parameters["opset"].default + 1)
 print("source", inspect.getsource(export))
 print("same", export is torch.onnx.export, pickle.loads(pickle.dumps(export)) is export)
 attempt("plain", 1, (2,), "file.onnx")
@@ -57,12 +58,30 @@ export("profiled")
 sys.setprofile(None)
 print("profile", events)
 
+
+def trace(frame, event, arg):
+    if "torch" in frame.f_code.co_filename:
+        if event == "line":
+            lines.append(frame.f_lineno)
+        return trace
+
+
+lines = []
+sys.settrace(trace)
+export("traced")
+sys.settrace(None)
+print("trace", sorted(set(lines)))
+
 if hasattr(os, "fork"):
     child = os.fork()
     if child == 0:
         attempt("forked", 1)
         sys.stdout.flush()
         os._exit(3)
+    print("child", os.waitpid(child, 0)[1])
+    child = export(os.fork)
+    if child == 0:
+        os._exit(5)
     print("child", os.waitpid(child, 0)[1])
     child = os.fork()
     if child == 0:
