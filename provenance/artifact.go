@@ -29,7 +29,9 @@ func Frozen(o *runner.Observation, artifacts []Artifact) []Artifact {
 	for _, file := range o.Files {
 		if file.Class == runner.Output {
 			sizes[file.Path] = file.Size
-			declared[file.Path] = file.Declared
+			if file.Declared {
+				declared[file.Path] = true
+			}
 		}
 	}
 	var called []string
@@ -45,10 +47,11 @@ func Frozen(o *runner.Observation, artifacts []Artifact) []Artifact {
 	slices.SortStableFunc(written, func(a, b Artifact) int {
 		return cmp.Or(cmp.Compare(total(b, sizes), total(a, sizes)), strings.Compare(a.Path, b.Path))
 	})
+	if len(declared) > 0 && !slices.ContainsFunc(written, func(a Artifact) bool { return anyOf(a.Files, declared) }) {
+		return nil // what the user calls the frozen model is of no format that is known
+	}
 	for _, choose := range []func(Artifact) bool{
-		func(a Artifact) bool {
-			return slices.ContainsFunc(a.Files, func(path string) bool { return declared[path] })
-		},
+		func(a Artifact) bool { return anyOf(a.Files, declared) },
 		func(a Artifact) bool { return slices.Contains(called, a.Path) },
 		func(a Artifact) bool { return a.Purpose == model.ForDeployment },
 		func(Artifact) bool { return true },
@@ -64,6 +67,10 @@ func Frozen(o *runner.Observation, artifacts []Artifact) []Artifact {
 		}
 	}
 	return nil
+}
+
+func anyOf(paths []string, set map[string]bool) bool {
+	return slices.ContainsFunc(paths, func(path string) bool { return set[path] })
 }
 
 func total(a Artifact, sizes map[string]int64) (sum int64) {

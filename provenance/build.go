@@ -323,6 +323,13 @@ func (b *builder) frozenModels() []FrozenModel {
 				f.Parts = append(f.Parts, descriptor)
 			}
 		}
+		for _, part := range m.Parts {
+			if part.Size < 0 {
+				f.Parts = append(f.Parts, ResourceDescriptor{
+					Name: b.relative(filepath.Join(filepath.Dir(artifact.Files[0]), filepath.FromSlash(part.Name))), Annotations: &Annotations{Role: "external-data", Reason: Unknown + part.Problem},
+				})
+			}
+		}
 		models = append(models, f)
 	}
 	return models
@@ -340,11 +347,7 @@ func (b *builder) subjects() []ResourceDescriptor {
 		}
 	}
 	if len(b.frozen) == 0 {
-		for _, file := range b.o.Files {
-			if file.Class == runner.Output && !file.Inherited && file.SHA256 != "" {
-				subjects = append(subjects, ResourceDescriptor{Name: b.relative(file.Path), Digest: sha256Set(file.SHA256)})
-			}
-		}
+		subjects = b.unrecognised()
 	}
 	if len(subjects) == 0 {
 		subjects = append(subjects, invocationSubject(b.o.InvocationID))
@@ -352,13 +355,39 @@ func (b *builder) subjects() []ResourceDescriptor {
 	return subjects
 }
 
+// unrecognised are the outputs of a run that wrote no model: those that were
+// declared, else all; the larger first, and not more than verifiers take. The
+// rest stands in Outputs.
+func (b *builder) unrecognised() []ResourceDescriptor {
+	var files []runner.File
+	declared := slices.ContainsFunc(b.o.Files, func(f runner.File) bool { return f.Class == runner.Output && f.Declared })
+	for _, file := range b.o.Files {
+		if file.Class == runner.Output && !file.Inherited && file.SHA256 != "" && file.Declared == declared {
+			files = append(files, file)
+		}
+	}
+	if len(files) > maxOutputSubjects {
+		slices.SortStableFunc(files, func(x, y runner.File) int { return cmp.Compare(y.Size, x.Size) })
+		files = files[:maxOutputSubjects]
+	}
+	subjects := []ResourceDescriptor{}
+	for _, file := range files {
+		subjects = append(subjects, ResourceDescriptor{Name: b.relative(file.Path), Digest: sha256Set(file.SHA256)})
+	}
+	return subjects
+}
+
+// maxOutputSubjects bounds the subjects that are no model's files.
+const maxOutputSubjects = 256
+
 // invocationSubject stands in for the outputs of a run that left none: a
 // Statement needs a subject, and no file's digest equals this one.
 func invocationSubject(id string) ResourceDescriptor {
 	return ResourceDescriptor{Name: "urn:uuid:" + id, Digest: sha256Set(digest.FromString(id).Encoded())}
 }
 
-// IsInvocation tells whether a Statement is about a run that left no output.
+// IsInvocation tells whether a Statement is about a run that left no output
+// whose digest is known.
 func IsInvocation(st *Statement) bool {
 	return len(st.Subject) == 1 && reflect.DeepEqual(st.Subject[0], invocationSubject(st.Predicate.Run.InvocationID))
 }
@@ -380,7 +409,33 @@ func (b *builder) inputs() []ResourceDescriptor {
 		}
 	}
 	slices.SortStableFunc(inputs, byName)
-	return inputs
+	return bounded(inputs)
+}
+
+// maxInputs bounds the inputs that are listed one by one, so that a log with a
+// large calibration set can still be signed.
+const maxInputs = 10_000
+
+// bounded keeps models, code and the first data files; the rest is one entry
+// with one digest over the lines "<sha256>  <name>\n".
+func bounded(inputs []ResourceDescriptor) []ResourceDescriptor {
+	if len(inputs) <= maxInputs {
+		return inputs
+	}
+	kept := []ResourceDescriptor{}
+	rest, lines := 0, digest.SHA256.Digester()
+	for _, input := range inputs {
+		if input.Annotations.Role != "data" || len(kept) < maxInputs {
+			kept = append(kept, input)
+			continue
+		}
+		rest++
+		fmt.Fprintf(lines.Hash(), "%s  %s\n", input.Digest["sha256"], input.Name)
+	}
+	return append(kept, ResourceDescriptor{
+		Name: fmt.Sprintf("%d further files", rest), Digest: sha256Set(lines.Digest().Encoded()),
+		Annotations: &Annotations{Role: "data", Reason: "not listed one by one: the digest is over the lines \"<sha256>  <name>\" of all of them"},
+	})
 }
 
 func byName(x, y ResourceDescriptor) int { return strings.Compare(x.Name, y.Name) }

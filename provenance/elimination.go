@@ -89,14 +89,9 @@ func sourceVerdicts(o *runner.Observation, artifacts []Artifact) map[model.Opera
 	for _, operation := range model.Operations {
 		verdicts[operation] = unknownSide(reason)
 	}
-	for _, artifact := range artifacts {
-		if !slices.ContainsFunc(o.Files, func(f runner.File) bool { return isInput(f) && slices.Contains(artifact.Files, f.Path) }) {
-			continue
-		}
-		for _, v := range artifact.Model.Elimination {
-			if verdicts[v.Operation].Status == model.Unknown {
-				verdicts[v.Operation] = EliminationSide{Status: v.Status, Mode: v.Mode, Evidence: append([]string{}, v.Evidence...)}
-			}
+	learn := func(operation model.Operation, side EliminationSide) {
+		if old := verdicts[operation].Status; old == model.Unknown || old != model.Present && side.Status == model.Present {
+			verdicts[operation] = side
 		}
 	}
 	for _, call := range o.Python.Calls {
@@ -104,9 +99,16 @@ func sourceVerdicts(o *runner.Observation, artifacts []Artifact) map[model.Opera
 			continue
 		}
 		for operation, classes := range graphClasses {
-			if verdicts[operation].Status == model.Unknown {
-				verdicts[operation] = census(call.Function, call.Model, classes)
-			}
+			learn(operation, census(call.Function, call.Model, classes))
+		}
+	}
+	for _, artifact := range artifacts {
+		// What the run has overwritten no longer says what it was.
+		if !slices.ContainsFunc(o.Files, func(f runner.File) bool { return f.Class == runner.Input && slices.Contains(artifact.Files, f.Path) }) {
+			continue
+		}
+		for _, v := range artifact.Model.Elimination {
+			learn(v.Operation, EliminationSide{Status: v.Status, Mode: v.Mode, Evidence: append([]string{}, v.Evidence...)})
 		}
 	}
 	return verdicts

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/convrun/convrun/runner"
+	"github.com/convrun/convrun/runner/python"
 )
 
 // maxLibraries bounds the shared libraries that are listed one by one.
@@ -122,6 +123,10 @@ func (b *builder) findings(log *ConversionLog) []Finding {
 		}
 	}
 	for _, warning := range b.o.Python.Warnings {
+		if warning.Source == python.Uncaught {
+			add("CR-PYTHON-EXCEPTION", "error", fmt.Sprintf("Python ended with %s: %s", warning.Category, warning.Message), fmt.Sprintf("%s, line %d", warning.File, warning.Line))
+			continue
+		}
 		add("CR-CONVERTER-WARNING", "note", warning.Message, warning.Category)
 	}
 	for _, problem := range b.o.Python.Problems {

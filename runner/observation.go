@@ -71,6 +71,8 @@ const (
 	Output Class = "output"
 	// Cache was written for the program's own later use (.pyc).
 	Cache Class = "cache"
+	// Untouched belongs to an output, and the run neither read nor wrote it.
+	Untouched Class = "untouched"
 	// Temporary was written and is gone.
 	Temporary Class = "temporary"
 )

@@ -35,13 +35,63 @@ func findArtifacts(o *runner.Observation) (artifacts []provenance.Artifact, note
 		if !ok {
 			continue
 		}
-		m, err := model.Inspect(root)
-		if err != nil {
-			m = model.Unreadable(format, filepath.Base(root), err)
-		}
+		m := inspect(root, format)
 		artifacts = append(artifacts, provenance.Artifact{Path: root, Purpose: format.Purpose, Model: m, Files: filesOf(root, format, m)})
 	}
 	return withoutParts(artifacts), notes
+}
+
+// inspect reads a model. Whatever goes wrong costs what the log says of it.
+func inspect(root string, format model.Format) (m *model.Model) {
+	defer func() {
+		if r := recover(); r != nil {
+			m = model.Unreadable(format, filepath.Base(root), fmt.Errorf("internal error: %v", r))
+		}
+	}()
+	m, err := model.Inspect(root)
+	if err != nil {
+		return model.Unreadable(format, filepath.Base(root), err)
+	}
+	return m
+}
+
+// addUntouched hashes the parts of frozen models that the run did not touch:
+// they are part of the model all the same.
+func addUntouched(o *runner.Observation, frozen []provenance.Artifact) {
+	known := map[string]bool{}
+	for _, file := range o.Files {
+		known[file.Path] = file.Class != runner.Temporary
+	}
+	for _, artifact := range frozen {
+		for _, path := range artifact.Files {
+			if known[path] {
+				continue
+			}
+			file := runner.File{Path: path, Class: runner.Untouched}
+			if err := hashInto(&file); err != nil {
+				file.Reason = provenance.Unknown + err.Error()
+			}
+			o.Files = append(o.Files, file)
+		}
+	}
+}
+
+func hashInto(file *runner.File) error {
+	opened, err := os.Open(file.Path)
+	if err != nil {
+		return err
+	}
+	defer opened.Close()
+	info, err := opened.Stat()
+	if err != nil {
+		return err
+	}
+	sum, err := digest.FromReader(opened)
+	if err != nil {
+		return err
+	}
+	file.Size, file.SHA256 = info.Size(), sum.Encoded()
+	return nil
 }
 
 // filesOf lists the files of a model, its main file first; a part that is
@@ -78,7 +128,7 @@ const (
 
 // scriptTexts reads the user's own scripts that the run read, bounded, secrets
 // taken out. A script that has changed since it was read is left out.
-func scriptTexts(o *runner.Observation) map[string]string {
+func scriptTexts(o *runner.Observation, key []byte) map[string]string {
 	texts := map[string]string{}
 	left := maxScripts
 	for _, file := range o.Files {
@@ -90,7 +140,7 @@ func scriptTexts(o *runner.Observation) map[string]string {
 			continue
 		}
 		left -= len(data)
-		texts[file.Path] = runner.Redact(string(data), redactionKey())
+		texts[file.Path] = runner.Redact(string(data), key)
 	}
 	return texts
 }

@@ -394,7 +394,7 @@ func (w *workshop) verifies(file string, subjects ...string) {
 	w.equal("verify --json", []any{result.Verified, result.Status, result.CaptureComplete, result.ExitCode}, []any{true, 0, true, 0})
 	var matching []string
 	for _, found := range result.Files {
-		if found.Result == matches && slices.Contains(subjects, found.Name) {
+		if found.Result == string(matches) && slices.Contains(subjects, found.Name) {
 			matching = append(matching, found.Name)
 		}
 	}

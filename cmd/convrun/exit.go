@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/convrun/convrun/sign"
 )
@@ -37,7 +38,7 @@ var exitTable = []exitRow{
 }
 
 // severityOrder is which status wins when several files were verified.
-var severityOrder = []int{exitFailed, exitIncomplete, exitNoLog, exitUsage}
+var severityOrder = []int{exitCancelled, exitFailed, exitIncomplete, exitNoLog, exitUsage}
 
 // statusError is an error that has decided its own status. A nil cause prints
 // nothing: what happened was said before.
@@ -56,7 +57,14 @@ func (e *statusError) Error() string {
 
 func (e *statusError) Unwrap() error { return e.cause }
 
-func withStatus(status int, err error) error { return &statusError{status: status, cause: err} }
+// withStatus decides the status of an error. There is no error whose status is
+// "all is well".
+func withStatus(status int, err error) error {
+	if status == exitOK {
+		status = exitIncomplete
+	}
+	return &statusError{status: status, cause: err}
+}
 
 func usage(err error) error { return withStatus(exitUsage, err) }
 
@@ -84,6 +92,9 @@ func worst(statuses []int) int {
 				return status
 			}
 		}
+	}
+	if slices.ContainsFunc(statuses, func(s int) bool { return s != exitOK }) {
+		return exitIncomplete
 	}
 	return exitOK
 }

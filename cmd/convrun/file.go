@@ -14,6 +14,15 @@ import (
 // the same folder, flushed to disk, then renamed. What was at path before is
 // never truncated.
 func writeFile(path string, data []byte, mode os.FileMode) error {
+	return placeFile(path, data, mode, os.Rename)
+}
+
+// createFile is writeFile for a new file: one that is there is left alone.
+func createFile(path string, data []byte, mode os.FileMode) error {
+	return placeFile(path, data, mode, os.Link)
+}
+
+func placeFile(path string, data []byte, mode os.FileMode, place func(from, to string) error) error {
 	dir := filepath.Dir(path)
 	temporary, err := os.CreateTemp(dir, ".convrun-*")
 	if err != nil {
@@ -30,7 +39,7 @@ func writeFile(path string, data []byte, mode os.FileMode) error {
 		err = closeErr
 	}
 	if err == nil {
-		err = os.Rename(temporary.Name(), path)
+		err = place(temporary.Name(), path)
 	}
 	if err != nil {
 		return err
@@ -54,19 +63,41 @@ func syncDir(dir string) error {
 	return nil
 }
 
-// readBounded reads a file of at most limit bytes.
+// readBounded reads a file, or a pipe, of at most limit bytes.
 func readBounded(path string, limit int64) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
+	return readAll(file, limit)
+}
+
+// readRegular reads a regular file of at most limit bytes. It never waits for
+// a FIFO that lies where a stranger was expected to put a file.
+func readRegular(path string, limit int64) ([]byte, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("read %s: expected a regular file, found %s", path, info.Mode().Type())
+	}
+	return readAll(file, limit)
+}
+
+func readAll(file *os.File, limit int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(file, limit+1))
 	if err != nil {
 		return nil, err
 	}
 	if int64(len(data)) > limit {
-		return nil, fmt.Errorf("read %s: expected at most %d bytes, found more", path, limit)
+		return nil, fmt.Errorf("read %s: expected at most %d bytes, found more", file.Name(), limit)
 	}
 	return data, nil
 }

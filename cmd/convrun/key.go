@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -54,7 +55,7 @@ func localKey(quiet bool) (string, error) {
 	}
 	path := filepath.Join(dir, "keys", localKeyName+".key")
 	if _, err := os.Stat(path); err == nil {
-		return path, nil
+		return path, ensurePublic(dir, path)
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
@@ -66,11 +67,11 @@ func localKey(quiet bool) (string, error) {
 		return "", err
 	}
 	if err := createFile(path, private, 0o600); errors.Is(err, fs.ErrExist) {
-		return path, nil // another run has just made it
+		return path, ensurePublic(dir, path) // another run has just made it
 	} else if err != nil {
 		return "", err
 	}
-	if err := writeFile(localPublicKey(dir), public, 0o644); err != nil {
+	if err := ensurePublic(dir, path); err != nil {
 		return "", err
 	}
 	if os.Getenv("CI") == "true" {
@@ -86,6 +87,24 @@ func localKey(quiet bool) (string, error) {
 	say(os.Stderr, "", "made a key for this user, %s, fingerprint %s", path, key.Fingerprint())
 	hint("to sign with another key, use --key; others verify with %s", localPublicKey(dir))
 	return path, nil
+}
+
+// ensurePublic writes the public half of the local key where it is missing: a
+// crash may have come between the two.
+func ensurePublic(dir, private string) error {
+	public := localPublicKey(dir)
+	if _, err := os.Stat(public); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	data, err := readBounded(private, sign.MaxKeySize)
+	if err != nil {
+		return err
+	}
+	key, err := sign.ReadPrivateKey(data, nil)
+	if err != nil {
+		return fmt.Errorf("read key %s: %w", private, err)
+	}
+	return writeFile(public, key.Public().PEM(), 0o644)
 }
 
 func localPublicKey(dir string) string { return filepath.Join(dir, "keys", localKeyName+".pub") }
@@ -146,21 +165,24 @@ func askTerminal(prompt string) ([]byte, error) {
 	return term.ReadPassword(int(terminal.Fd()))
 }
 
-// createFile writes a new file and refuses to touch one that is there.
-func createFile(path string, data []byte, mode os.FileMode) error {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+// redactionKeyBytes is the length of the key for marks of redacted values.
+const redactionKeyBytes = 32
+
+// redactionKey is the user's own key for marks of redacted values, made once;
+// nil, with which marks cannot be compared, where none can be kept.
+func redactionKey() []byte {
+	dir, err := configDir()
 	if err != nil {
-		return err
+		return nil
 	}
-	_, err = file.Write(data)
-	if err == nil {
-		err = file.Sync()
+	path := filepath.Join(dir, "redaction.key")
+	key, err := readBounded(path, redactionKeyBytes)
+	if err == nil && len(key) == redactionKeyBytes {
+		return key
 	}
-	if closeErr := file.Close(); err == nil {
-		err = closeErr
+	key = make([]byte, redactionKeyBytes)
+	if _, err := rand.Read(key); err != nil || os.MkdirAll(dir, 0o700) != nil || writeFile(path, key, 0o600) != nil {
+		return nil
 	}
-	if err != nil {
-		os.Remove(path)
-	}
-	return err
+	return key
 }

@@ -40,7 +40,7 @@ type openedLog struct {
 
 // openLog reads the log at path and verifies its signature.
 func openLog(path string, trust trustOptions) (*openedLog, error) {
-	data, err := readBounded(path, maxLog)
+	data, err := readRegular(path, sign.MaxBundleSize)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, noLog(path)
 	}
@@ -84,8 +84,9 @@ func logOf(file string) (log, artifact string) {
 
 // mustExist turns a file that is not there into an error that says so.
 func mustExist(path string) error {
-	if _, err := os.Lstat(path); err != nil {
+	_, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
 		return withStatus(exitFailed, fmt.Errorf("%s: expected the file that its log speaks of, found none", path))
 	}
-	return nil
+	return err
 }

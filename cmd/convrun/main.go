@@ -9,6 +9,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"syscall"
 
 	"github.com/convrun/convrun/runner"
 )
@@ -32,8 +33,8 @@ func run(ctx context.Context, args []string) int {
 	return status
 }
 
-// cancellable ends ctx at an interrupt: for the verbs that do not wrap a
-// command.
+// cancellable ends ctx at an interrupt or a request to end: for the verbs that
+// do not wrap a command.
 func cancellable(ctx context.Context) (context.Context, context.CancelFunc) {
-	return signal.NotifyContext(ctx, os.Interrupt)
+	return signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 }

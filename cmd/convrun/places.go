@@ -1,26 +1,24 @@
 package main
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/convrun/convrun/provenance"
 	"github.com/convrun/convrun/runner"
+	"github.com/convrun/convrun/sign"
 )
 
 // Endings of logs and of what is written before a log is signed.
 const (
 	logSuffix   = ".convlog.json"
 	draftSuffix = ".convlog.draft.json"
-	// maxLog bounds a log that is read, in bytes.
-	maxLog = 16 << 20
 )
 
 // places are where one log goes.
@@ -58,6 +56,15 @@ func placesOf(o *runner.Observation, artifacts []provenance.Artifact, meta prove
 	return p
 }
 
+// signFlags is what `convrun sign` has to be told about a log that does not
+// lie where its draft says.
+func (p places) signFlags(given string) string {
+	if given == "" || strings.HasSuffix(given, logSuffix) {
+		return ""
+	}
+	return "--log " + given + " "
+}
+
 // fileName makes an ID fit for the name of a file.
 func fileName(id string) string {
 	return strings.Map(func(r rune) rune {
@@ -70,7 +77,7 @@ func fileName(id string) string {
 
 // replaced describes the log that is about to be replaced; nil if there is none.
 func (p places) replaced() *provenance.ResourceDescriptor {
-	data, err := readBounded(p.logs[0], maxLog)
+	data, err := readRegular(p.logs[0], sign.MaxBundleSize)
 	if err != nil {
 		return nil
 	}
@@ -78,9 +85,16 @@ func (p places) replaced() *provenance.ResourceDescriptor {
 }
 
 // writeDraft puts the unsigned log on disk, in the state directory if the
-// model's own folder takes no file.
-func (p *places) writeDraft(payload []byte) error {
-	err := writeFile(p.draft, payload, 0o644)
+// model's own folder takes no file. It replaces nothing that the run wrote, and
+// no draft of another run without keeping that one.
+func (p *places) writeDraft(o *runner.Observation, payload []byte) error {
+	err := p.collides(o)
+	if err == nil {
+		err = p.keepOlderDraft()
+	}
+	if err == nil {
+		err = writeFile(p.draft, payload, 0o644)
+	}
 	if err == nil || p.kept == "" {
 		return wrapWrite(p.draft, err)
 	}
@@ -89,6 +103,45 @@ func (p *places) writeDraft(payload []byte) error {
 		return wrapWrite(p.draft, errors.Join(err, rescueErr))
 	}
 	return withHint(wrapWrite(p.draft, err), "the unsigned log was kept: convrun sign --log PATH %s", rescue)
+}
+
+// collides refuses a place that is a file of the run itself.
+func (p *places) collides(o *runner.Observation) error {
+	for _, place := range append([]string{p.draft}, p.logs...) {
+		absolute, err := filepath.Abs(place)
+		if err != nil {
+			return err
+		}
+		for _, file := range o.Files {
+			if file.Path == absolute && (file.Written || file.Read) && file.Class != runner.Temporary && !p.isLog(place) {
+				return fmt.Errorf("%s is a file that the command itself read or wrote, and is left as it is", place)
+			}
+		}
+	}
+	return nil
+}
+
+// isLog tells whether a log or a draft lies at place, which a newer one may
+// replace even though the command has read it.
+func (p *places) isLog(place string) bool {
+	return strings.HasSuffix(place, logSuffix) || strings.HasSuffix(place, draftSuffix)
+}
+
+// keepOlderDraft moves the unsigned draft of another run out of the way.
+func (p *places) keepOlderDraft() error {
+	older, err := readRegular(p.draft, sign.MaxPayloadSize)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	kept := strings.TrimSuffix(p.draft, draftSuffix) + "." + digest.FromBytes(older).Encoded()[:8] + draftSuffix
+	if err := os.Rename(p.draft, kept); err != nil {
+		return err
+	}
+	warn("an unsigned draft of an earlier run was there; it is now %s", shortPath(kept))
+	return nil
 }
 
 func wrapWrite(path string, err error) error {
@@ -121,29 +174,4 @@ func (p *places) writeBundle(bundle []byte) error {
 		warn("the draft could not be removed: %v", err)
 	}
 	return nil
-}
-
-// redactionKey is the user's own key for marks of redacted values, made once;
-// nil where none can be kept.
-func redactionKey() []byte {
-	dir, err := configDir()
-	if err != nil {
-		return nil
-	}
-	path := filepath.Join(dir, "redaction.key")
-	key, err := readBounded(path, 64)
-	if err == nil && len(key) == 32 {
-		return key
-	}
-	key = make([]byte, 32)
-	if _, err := rand.Read(key); err != nil {
-		return nil
-	}
-	if os.MkdirAll(dir, 0o700) != nil {
-		return nil
-	}
-	if err := createFile(path, key, 0o600); err != nil {
-		return nil
-	}
-	return slices.Clone(key)
 }

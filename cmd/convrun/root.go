@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -52,7 +53,12 @@ below is meant, and "convrun -- NAME" or "convrun ./NAME" runs a program.`
 
 // execute runs the command line and gives every usage error its status: 125
 // where a command would have been wrapped, 2 elsewhere.
-func execute(ctx context.Context, root *cobra.Command, args []string) error {
+func execute(ctx context.Context, root *cobra.Command, args []string) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("internal error: %v\n%s", r, debug.Stack())
+		}
+	}()
 	root.SetArgs(args)
 	root.SetOut(os.Stdout)
 	root.SetErr(os.Stderr)

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -83,6 +85,8 @@ func runConversion(ctx context.Context, options runOptions, argv []string) error
 	version := make(chan provenance.Tool, 1)
 	go func() { version <- tool() }()
 
+	release := holdSignals()
+	defer release()
 	observation, err := runner.Run(ctx, options.command(argv))
 	if err != nil {
 		return fmt.Errorf("run %s: %w", argv[0], err)
@@ -92,11 +96,23 @@ func runConversion(ctx context.Context, options runOptions, argv []string) error
 		return withStatus(observation.ExitCode, fmt.Errorf("%s: %s", argv[0], observation.StartError))
 	}
 	meta.Tool = <-version
-	return childFirst(observation, logRun(ctx, options, config, meta, observation))
+	return childFirst(observation, logRun(ctx, options, config, meta, observation, release))
+}
+
+// holdSignals lets no ^C end convrun between the command's end and the moment
+// when the draft is on disk; release ends that.
+func holdSignals() (release func()) {
+	caught := make(chan os.Signal, 1)
+	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+		if !signal.Ignored(sig) {
+			signal.Notify(caught, sig)
+		}
+	}
+	return func() { signal.Stop(caught) }
 }
 
 // logRun writes and signs the log of a run that has ended.
-func logRun(ctx context.Context, options runOptions, config configuration, meta provenance.Meta, o *runner.Observation) (err error) {
+func logRun(ctx context.Context, options runOptions, config configuration, meta provenance.Meta, o *runner.Observation, release func()) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("internal error while writing the log: %v\n%s", r, debug.Stack())
@@ -104,7 +120,8 @@ func logRun(ctx context.Context, options runOptions, config configuration, meta 
 	}()
 	artifacts, notes := findArtifacts(o)
 	o.Capture.Notes = append(o.Capture.Notes, notes...)
-	meta.Scripts = scriptTexts(o)
+	addUntouched(o, provenance.Frozen(o, artifacts))
+	meta.Scripts = scriptTexts(o, redactionKey())
 	meta.Responsible = responsiblePerson(config.responsible, o.Source.Name, o.Source.Email, o.Host.User)
 	places := placesOf(o, artifacts, meta, options.log)
 	meta.Supersedes = places.replaced()
@@ -114,12 +131,13 @@ func logRun(ctx context.Context, options runOptions, config configuration, meta 
 	if err != nil {
 		return err
 	}
-	if err := places.writeDraft(payload); err != nil {
+	if err := places.writeDraft(o, payload); err != nil {
 		return err
 	}
+	release()
 	bundle, err := signPayload(ctx, config.key.value, payload, options.quiet)
 	if err != nil {
-		return withHint(fmt.Errorf("the log is not signed: %w", err), "finish it with: convrun sign %s", places.draft)
+		return withHint(fmt.Errorf("the log is not signed: %w", err), "finish it with: convrun sign %s%s", places.signFlags(options.log), shortPath(places.draft))
 	}
 	if err := places.writeBundle(bundle); err != nil {
 		return err
@@ -186,6 +204,9 @@ func prepare(options runOptions) (configuration, provenance.Meta, error) {
 	if options.log != "" {
 		if info, err := os.Stat(filepath.Dir(options.log)); err != nil || !info.IsDir() {
 			return config, meta, fmt.Errorf("--log %s: the folder %s does not exist", options.log, filepath.Dir(options.log))
+		}
+		if info, err := os.Stat(options.log); err == nil && !info.Mode().IsRegular() {
+			return config, meta, fmt.Errorf("--log %s: expected the name of a file, found a folder or device", options.log)
 		}
 	}
 	for _, input := range options.inputs {

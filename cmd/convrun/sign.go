@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/convrun/convrun/provenance"
+	"github.com/convrun/convrun/provenance/model"
 	"github.com/convrun/convrun/sign"
 )
 
@@ -28,7 +29,7 @@ func newSignCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use: "sign DRAFT", Short: "sign a draft that a run left unsigned", Args: cobra.ExactArgs(1),
 		Long: `sign finishes a log: it signs the bytes of DRAFT as they are, writes the log
-beside it and removes the draft.` + exitHelp("0", "2", "4"),
+beside it and removes the draft.` + exitHelp("0", "2", "4", "130"),
 		Example: "  convrun sign --key release.key resnet18.onnx.convlog.draft.json",
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx, cancel := cancellable(c.Context())
@@ -42,19 +43,22 @@ beside it and removes the draft.` + exitHelp("0", "2", "4"),
 }
 
 func runSign(ctx context.Context, draft, keyPath, logPath string) error {
-	if logPath == "" {
-		stem, ok := strings.CutSuffix(draft, draftSuffix)
-		if !ok {
-			return usage(withHint(fmt.Errorf("%s: expected a draft, a file that ends in %s", draft, draftSuffix), "name the log's place with --log"))
-		}
-		logPath = stem + logSuffix
-	}
-	payload, err := readBounded(draft, sign.MaxPayloadSize)
+	payload, err := readRegular(draft, sign.MaxPayloadSize)
 	if err != nil {
 		return fmt.Errorf("read draft: %w", err)
 	}
-	if _, err := provenance.Parse(payload); err != nil {
+	p := places{draft: draft, logs: []string{logPath}}
+	if logPath == "" {
+		if p.logs, err = logsOfDraft(draft); err != nil {
+			return err
+		}
+	}
+	st, err := provenance.Parse(payload)
+	if err != nil {
 		return fmt.Errorf("read draft %s: %w", draft, err)
+	}
+	if logPath == "" {
+		p.logs = append(p.logs, otherModels(st, draft)...)
 	}
 	if keyPath == "" {
 		config, err := readConfiguration("")
@@ -67,21 +71,44 @@ func runSign(ctx context.Context, draft, keyPath, logPath string) error {
 	if err != nil {
 		return err
 	}
-	p := places{draft: draft, logs: []string{logPath}}
 	if dir, err := stateDir(); err == nil {
-		p.kept = filepath.Join(dir, "logs", invocationOf(payload)+logSuffix)
+		p.kept = filepath.Join(dir, "logs", fileName(st.Predicate.Run.InvocationID)+logSuffix)
 	}
 	if err := p.writeBundle(bundle); err != nil {
 		return err
 	}
-	say(os.Stderr, "", "log: %s", shortPath(logPath))
+	say(os.Stderr, "", "log: %s", shortPath(p.logs[0]))
 	return nil
 }
 
-func invocationOf(payload []byte) string {
-	st, err := provenance.Parse(payload)
-	if err != nil {
-		return "unknown"
+// logsOfDraft is the log that a draft becomes, beside it.
+func logsOfDraft(draft string) ([]string, error) {
+	stem, ok := strings.CutSuffix(draft, draftSuffix)
+	if !ok {
+		return nil, usage(withHint(fmt.Errorf("%s: expected a draft, a file that ends in %s", draft, draftSuffix), "name the log's place with --log"))
 	}
-	return fileName(st.Predicate.Run.InvocationID)
+	return []string{stem + logSuffix}, nil
+}
+
+// otherModels are the places of the copies beside further frozen models, when
+// the draft lies beside one of them.
+func otherModels(st *provenance.Statement, draft string) (logs []string) {
+	stem := strings.TrimSuffix(draft, draftSuffix)
+	absolute, err := filepath.Abs(stem)
+	if err != nil {
+		return nil
+	}
+	base, _, err := listFiles(st).base(context.Background(), absolute)
+	if err != nil {
+		return nil
+	}
+	for _, frozen := range st.Predicate.FrozenModels {
+		if !filepath.IsLocal(filepath.FromSlash(frozen.Name)) {
+			continue
+		}
+		if root := model.Root(filepath.Join(base, filepath.FromSlash(frozen.Name))); root != absolute {
+			logs = append(logs, root+logSuffix)
+		}
+	}
+	return logs
 }

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/convrun/convrun/printable"
+	"github.com/convrun/convrun/provenance"
 )
 
 type verifyOptions struct {
@@ -73,38 +75,36 @@ func runVerify(ctx context.Context, out io.Writer, o verifyOptions, files []stri
 	if o.log != "" && len(files) > 1 {
 		return usage(errors.New("--log goes with one file"))
 	}
-	statuses := make([]int, 0, len(files))
-	var last error
+	var statuses []int
 	for _, file := range files {
 		v, err := verifyFile(ctx, o, file)
 		if err != nil {
 			v.Error = err.Error()
 			v.Status, _ = exitStatus(err)
-			last = err
 		}
 		statuses = append(statuses, v.Status)
-		if err := v.print(out, o.asJSON); err != nil {
-			return err
-		}
-		if err != nil && len(files) > 1 {
+		printErr := v.print(out, o.asJSON)
+		switch {
+		case len(files) == 1 && err != nil, ctx.Err() != nil:
+			return errors.Join(err, ctx.Err())
+		case printErr != nil:
+			return fmt.Errorf("print the verdict: %w", printErr)
+		case err != nil:
 			printError(os.Stderr, err)
 		}
 	}
-	status := worst(statuses)
-	switch {
-	case status == exitOK && last == nil:
-		return nil
-	case len(files) > 1:
+	if status := worst(statuses); status != exitOK {
 		return withStatus(status, nil)
 	}
-	return withStatus(status, last)
+	return nil
 }
 
 // verifyFile gives a verdict whose Verified is true, or an error.
 func verifyFile(ctx context.Context, o verifyOptions, file string) (v verdict, err error) {
 	logPath, artifact := logOf(file)
+	onlyLog := logPath == filepath.Clean(file)
 	if o.log != "" {
-		logPath = o.log
+		logPath, onlyLog = o.log, false
 	}
 	v = verdict{File: artifact, Log: logPath, Checks: []checkResult{}, Files: []fileResult{}, Warnings: []string{}}
 	defer func() {
@@ -126,7 +126,7 @@ func verifyFile(ctx context.Context, o verifyOptions, file string) (v verdict, e
 	if !v.CaptureComplete {
 		v.Warnings = append(v.Warnings, "the capture is incomplete: "+strings.Join(predicate.Capture.Reasons, "; "))
 	}
-	if err := v.checkFiles(ctx, log.statement, artifact); err != nil {
+	if err := v.checkOutputs(ctx, log, artifact, onlyLog); err != nil {
 		return v, err
 	}
 	if err := v.checkRun(log, o.allowFailedRun); err != nil {
@@ -134,6 +134,20 @@ func verifyFile(ctx context.Context, o verifyOptions, file string) (v verdict, e
 	}
 	v.Verified = true
 	return v, nil
+}
+
+// checkOutputs compares the files. The log of a run that left none can be
+// verified as such, and never for a file.
+func (v *verdict) checkOutputs(ctx context.Context, log *openedLog, artifact string, onlyLog bool) error {
+	if !provenance.IsInvocation(log.statement) {
+		return v.checkFiles(ctx, log.statement, artifact)
+	}
+	if !onlyLog {
+		return withStatus(exitFailed, fmt.Errorf("%s: expected the log of a run that left this file, found that of a run that left none", log.path))
+	}
+	v.File = log.path
+	v.Warnings = append(v.Warnings, "the run left no output: there is no file to check")
+	return nil
 }
 
 // checkRun refuses the log of a failed command unless that was asked for.
@@ -158,24 +172,28 @@ func (v *verdict) print(out io.Writer, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(out).Encode(v)
 	}
-	show := func(format string, args ...any) { fmt.Fprintln(out, printable.String(fmt.Sprintf(format, args...))) }
+	var text strings.Builder
+	show := func(format string, args ...any) {
+		text.WriteString(printable.String(fmt.Sprintf(format, args...)) + "\n")
+	}
 	if !v.Verified {
 		show("%s: NOT verified", v.File)
-		return nil
-	}
-	show("%s: verified", v.File)
-	show("  log         %s (sha256 %s)", v.Log, v.LogSHA256)
-	show("  conversion  %s", v.ConversionID)
-	for _, check := range v.Checks {
-		if check.Name == "signature" || check.Result == "not checked" {
-			show("  %-11s %s: %s", check.Name, check.Result, check.Detail)
+	} else {
+		show("%s: verified", v.File)
+		show("  log         %s (sha256 %s)", v.Log, v.LogSHA256)
+		show("  conversion  %s", v.ConversionID)
+		for _, check := range v.Checks {
+			if check.Name == "signature" || check.Result == "not checked" {
+				show("  %-11s %s: %s", check.Name, check.Result, check.Detail)
+			}
+		}
+		for _, file := range v.Files {
+			show("  %-11s %s: %s", file.Role, file.Name, file.Result)
+		}
+		for _, warning := range v.Warnings {
+			show("  warning     %s", warning)
 		}
 	}
-	for _, file := range v.Files {
-		show("  %-11s %s: %s", file.Role, file.Name, file.Result)
-	}
-	for _, warning := range v.Warnings {
-		show("  warning     %s", warning)
-	}
-	return nil
+	_, err := io.WriteString(out, text.String())
+	return err
 }

@@ -7,9 +7,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
-	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/opencontainers/go-digest"
 
@@ -20,28 +21,91 @@ import (
 type fileResult struct {
 	Name string `json:"name"`
 	Role string `json:"role"`
-	// Result is "matches", "changed", "missing", "unreadable", or "not
-	// checked: …" with the reason.
-	Result   string `json:"result"`
+	// Result is one of the words below.
+	Result   result `json:"result"`
 	Expected string `json:"expected,omitempty"`
-	Found    string `json:"found,omitempty"`
+	// Found is the digest that was found, or what stood in the way.
+	Found string `json:"found,omitempty"`
 }
 
+// result is the outcome for one file.
+type result string
+
 const (
-	matches    = "matches"
-	changed    = "changed"
-	missing    = "missing"
-	cannotRead = "unreadable"
+	matches    result = "matches"
+	changed    result = "changed"
+	missing    result = "missing"
+	refused    result = "refused" // no regular file, or a name that leads elsewhere
+	cannotRead result = "unreadable"
+	extra      result = "not in the log"
+	unknown    result = "no digest in the log"
+	absent     result = "absent, not checked"
+	outside    result = "not checked: outside the model's folder"
+	volatile   result = "not checked: a cache, or no digest in the log"
 )
+
+// holds tells whether a result lets the model pass. What is not named here
+// does not.
+func (r result) holds() bool {
+	switch r {
+	case matches, absent, outside, volatile:
+		return true
+	}
+	return false
+}
+
+// listed is what a log says about the files that the run left, by name.
+type listed struct {
+	files map[string]provenance.ResourceDescriptor
+	// required are the names that must be there, in the log's order; others
+	// are the rest.
+	required, others []string
+}
+
+func listFiles(st *provenance.Statement) listed {
+	l := listed{files: map[string]provenance.ResourceDescriptor{}}
+	add := func(d provenance.ResourceDescriptor, to *[]string) {
+		known, again := l.files[d.Name]
+		if !again {
+			*to = append(*to, d.Name)
+		}
+		if d.Annotations == nil {
+			d.Annotations = known.Annotations
+		}
+		if len(d.Digest) == 0 {
+			d.Digest = known.Digest
+		}
+		l.files[d.Name] = d
+	}
+	for _, subject := range st.Subject {
+		add(subject, &l.required)
+	}
+	for _, m := range st.Predicate.FrozenModels {
+		for _, part := range m.Parts {
+			add(part, &l.required)
+		}
+	}
+	for _, output := range st.Predicate.Outputs {
+		if output.Annotations != nil && (output.Annotations.Role == "model" || output.Annotations.Role == "external-data") {
+			add(output, &l.required)
+		} else {
+			add(output, &l.others)
+		}
+	}
+	return l
+}
+
+func (l listed) role(name string) string {
+	if a := l.files[name].Annotations; a != nil && a.Role != "" {
+		return a.Role
+	}
+	return "output"
+}
 
 // checkFiles compares artifact, and every other file that the log says the run
 // left, with what is on disk. Names lead from one folder downwards and never
 // out of it, through no link.
 func (v *verdict) checkFiles(ctx context.Context, st *provenance.Statement, artifact string) error {
-	if provenance.IsInvocation(st) {
-		v.Warnings = append(v.Warnings, "the run left no output: there is no file to check")
-		return nil
-	}
 	if err := mustExist(artifact); err != nil {
 		return err
 	}
@@ -49,7 +113,8 @@ func (v *verdict) checkFiles(ctx context.Context, st *provenance.Statement, arti
 	if err != nil {
 		return err
 	}
-	base, own, err := baseOf(ctx, st, absolute)
+	log := listFiles(st)
+	base, own, err := log.base(ctx, absolute)
 	if err != nil {
 		return err
 	}
@@ -58,64 +123,86 @@ func (v *verdict) checkFiles(ctx context.Context, st *provenance.Statement, arti
 		return fmt.Errorf("open the folder of %s: %w", artifact, err)
 	}
 	defer root.Close()
-	var bad []string
-	for _, subject := range st.Subject {
-		name := subject.Name
+	for _, name := range log.required {
+		onDisk := name
 		if name == own.listed {
-			name = own.name
+			onDisk = own.name
 		}
-		result := checkFile(ctx, root, name, subject.Digest["sha256"])
-		result.Role = roleOf(st, subject.Name)
-		v.Files = append(v.Files, result)
-		if result.Result != matches {
-			bad = append(bad, result.complaint())
-		}
+		v.note(log.role(name), checkFile(ctx, root, onDisk, log.files[name].Digest["sha256"]))
 	}
-	for _, output := range st.Predicate.Outputs {
-		if isSubject(st, output.Name) {
-			continue
-		}
-		result := checkOther(ctx, root, output)
-		v.Files = append(v.Files, result)
-		if result.Result == changed || result.Result == cannotRead {
-			bad = append(bad, result.complaint())
-		}
+	for _, name := range log.others {
+		v.note(log.role(name), checkOther(ctx, root, log.files[name]))
 	}
-	extra, err := extraFiles(absolute, base, st)
+	strangers, err := log.extraFiles(absolute, base)
 	if err != nil {
 		return err
 	}
-	for _, name := range extra {
-		v.Files = append(v.Files, fileResult{Name: name, Role: "extra", Result: "not in the log"})
-		bad = append(bad, fmt.Sprintf("%s: expected only files that the log names, found this one too", name))
+	for _, name := range strangers {
+		v.note("extra", fileResult{Name: name, Result: extra})
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if len(bad) > 0 {
-		return withStatus(exitFailed, fmt.Errorf("%s: %s", artifact, strings.Join(bad, "; ")))
-	}
-	return nil
+	return v.complain(artifact)
 }
 
-// renamed is a subject that lies on disk under another name.
+func (v *verdict) note(role string, result fileResult) {
+	result.Role = role
+	v.Files = append(v.Files, result)
+}
+
+// complain turns the results that do not hold into one error. That a file
+// could not be read says nothing about it; all else is a refusal.
+func (v *verdict) complain(artifact string) error {
+	var bad []string
+	status := exitIncomplete
+	for _, file := range v.Files {
+		if file.Result.holds() {
+			continue
+		}
+		bad = append(bad, file.complaint())
+		if file.Result != cannotRead {
+			status = exitFailed
+		}
+	}
+	if len(bad) == 0 {
+		return nil
+	}
+	return withStatus(status, fmt.Errorf("%s: %s", artifact, strings.Join(bad, "; ")))
+}
+
+func (f fileResult) complaint() string {
+	switch f.Result {
+	case changed:
+		return fmt.Sprintf("%s: expected sha256 %s, found %s", f.Name, f.Expected, f.Found)
+	case missing:
+		return fmt.Sprintf("%s: expected this file, found none", f.Name)
+	case extra:
+		return fmt.Sprintf("%s: expected only files that the log names, found this one too", f.Name)
+	case unknown:
+		return fmt.Sprintf("%s: it belongs to the model, but the log has no digest of it", f.Name)
+	}
+	return fmt.Sprintf("%s: %s: %s", f.Name, f.Result, f.Found)
+}
+
+// renamed is a listed file that lies on disk under another name.
 type renamed struct{ listed, name string }
 
-// baseOf finds the folder that the names of subjects start from, which is
-// where artifact lies under its name in the log. A file under another name is
-// recognised by its digest.
-func baseOf(ctx context.Context, st *provenance.Statement, artifact string) (string, renamed, error) {
+// base finds the folder that names start from, which is where artifact lies
+// under its name in the log. A file under another name is recognised by its
+// digest.
+func (l listed) base(ctx context.Context, artifact string) (string, renamed, error) {
 	slashed := filepath.ToSlash(artifact)
 	best := ""
-	for _, subject := range st.Subject {
-		for name := subject.Name; name != "" && name != "."; name = parentName(name) {
+	for _, listed := range l.required {
+		for name := listed; name != "." && name != "/" && len(name) <= len(slashed); name = path.Dir(name) {
 			if strings.HasSuffix(slashed, "/"+name) && len(name) > len(best) {
 				best = name
 			}
 		}
 	}
 	if best != "" {
-		return filepath.FromSlash(strings.TrimSuffix(slashed, "/"+best) + "/"), renamed{}, nil
+		return filepath.FromSlash(strings.TrimSuffix(slashed, best)), renamed{}, nil
 	}
 	folder := filepath.Dir(artifact)
 	root, err := os.OpenRoot(folder)
@@ -123,27 +210,22 @@ func baseOf(ctx context.Context, st *provenance.Statement, artifact string) (str
 		return "", renamed{}, err
 	}
 	defer root.Close()
-	found := checkFile(ctx, root, filepath.Base(artifact), "")
-	for _, subject := range st.Subject {
-		if found.Found != "" && subject.Digest["sha256"] == found.Found {
-			return folder, renamed{listed: subject.Name, name: filepath.Base(artifact)}, nil
+	found := checkFile(ctx, root, filepath.Base(artifact), "?")
+	if err := ctx.Err(); err != nil {
+		return "", renamed{}, err
+	}
+	for _, name := range l.required {
+		if found.Result == changed && l.files[name].Digest["sha256"] == found.Found {
+			return folder, renamed{listed: name, name: filepath.Base(artifact)}, nil
 		}
 	}
-	names := make([]string, 0, len(st.Subject))
-	for _, subject := range st.Subject {
-		names = append(names, subject.Name)
+	what := "another, by name and by content"
+	if found.Result != changed {
+		what = fmt.Sprintf("another name, and %s: %s", found.Result, found.Found)
 	}
 	return "", renamed{}, withStatus(exitFailed, withHint(
-		fmt.Errorf("%s: expected a file that the log speaks of (%s), found another, by name and by content", artifact, shortList(names)),
+		fmt.Errorf("%s: expected a file that the log speaks of (%s), found %s", artifact, shortList(l.required), what),
 		"this is the log of another file; name the right one with --log"))
-}
-
-func parentName(name string) string {
-	at := strings.LastIndexByte(name, '/')
-	if at < 0 {
-		return ""
-	}
-	return name[:at]
 }
 
 func shortList(names []string) string {
@@ -153,44 +235,77 @@ func shortList(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// checkFile hashes name beneath root. With no expectation it only finds out.
+// checkFile hashes name beneath root.
 func checkFile(ctx context.Context, root *os.Root, name, expected string) fileResult {
-	result := fileResult{Name: name, Expected: expected}
-	if !filepath.IsLocal(filepath.FromSlash(name)) {
-		result.Result = "refused: the name leads out of the model's folder"
-		return result
+	r := fileResult{Name: name, Expected: expected}
+	if expected == "" {
+		r.Result = unknown
+		return r
 	}
-	info, err := root.Lstat(filepath.FromSlash(name))
+	file, err := openBeneath(root, name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		result.Result = missing
-		return result
-	case err == nil && !info.Mode().IsRegular():
-		result.Result = "refused: it is no regular file"
-		return result
-	}
-	var sum digest.Digest
-	if err == nil {
-		sum, err = sumBeneath(ctx, root, name)
-	}
-	if err != nil {
-		result.Result, result.Found = cannotRead, err.Error()
-		return result
-	}
-	result.Found = sum.Encoded()
-	result.Result = changed
-	if result.Found == expected {
-		result.Result, result.Found = matches, ""
-	}
-	return result
-}
-
-func sumBeneath(ctx context.Context, root *os.Root, name string) (digest.Digest, error) {
-	file, err := root.Open(filepath.FromSlash(name))
-	if err != nil {
-		return "", err
+		r.Result = missing
+		return r
+	case errors.Is(err, errNotPlain):
+		r.Result, r.Found = refused, err.Error()
+		return r
+	case err != nil:
+		r.Result, r.Found = cannotRead, err.Error()
+		return r
 	}
 	defer file.Close()
+	sum, err := sumOpen(ctx, file)
+	if err != nil {
+		r.Result, r.Found = cannotRead, err.Error()
+		return r
+	}
+	if r.Found = sum.Encoded(); r.Found != expected {
+		r.Result = changed
+		return r
+	}
+	r.Result, r.Found = matches, ""
+	return r
+}
+
+var errNotPlain = errors.New("expected a regular file in the model's folder, reached through no link")
+
+// openBeneath opens a regular file beneath root whose name has no link in it.
+func openBeneath(root *os.Root, name string) (*os.File, error) {
+	local := filepath.FromSlash(name)
+	if !filepath.IsLocal(local) {
+		return nil, errNotPlain
+	}
+	for folder := path.Dir(name); folder != "."; folder = path.Dir(folder) {
+		info, err := root.Lstat(filepath.FromSlash(folder))
+		if err != nil {
+			return nil, err
+		}
+		if !info.IsDir() {
+			return nil, errNotPlain
+		}
+	}
+	before, err := root.Lstat(local)
+	if err != nil {
+		return nil, err
+	}
+	if !before.Mode().IsRegular() {
+		return nil, errNotPlain
+	}
+	// O_NONBLOCK: should a FIFO have taken the name, its opening must not wait.
+	file, err := root.OpenFile(local, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	if opened, err := file.Stat(); err != nil || !os.SameFile(before, opened) {
+		file.Close()
+		return nil, errors.Join(errNotPlain, err)
+	}
+	return file, nil
+}
+
+// sumOpen hashes an open file until ctx ends.
+func sumOpen(ctx context.Context, file io.Reader) (digest.Digest, error) {
 	digester := digest.SHA256.Digester()
 	buffer := make([]byte, 256<<10)
 	for {
@@ -208,62 +323,28 @@ func sumBeneath(ctx context.Context, root *os.Root, name string) (digest.Digest,
 	}
 }
 
-// checkOther looks at an output that is no subject: it may be gone.
+// checkOther looks at an output that belongs to no model: it may be gone.
 func checkOther(ctx context.Context, root *os.Root, output provenance.ResourceDescriptor) fileResult {
-	role := "other"
-	if output.Annotations != nil && output.Annotations.Role != "" {
-		role = output.Annotations.Role
-	}
-	result := fileResult{Name: output.Name, Role: role}
 	switch {
-	case role == "cache":
-		result.Result = "not checked: a cache may change"
+	case output.Digest["sha256"] == "", output.Annotations != nil && output.Annotations.Role == "cache":
+		return fileResult{Name: output.Name, Result: volatile}
 	case !filepath.IsLocal(filepath.FromSlash(output.Name)):
-		result.Result = "not checked: it lies outside the model's folder"
-	case output.Digest["sha256"] == "":
-		result.Result = "not checked: the log has no digest of it"
-	default:
-		result = checkFile(ctx, root, output.Name, output.Digest["sha256"])
-		result.Role = role
-		if result.Result == missing {
-			result.Result = "absent, not checked"
-		}
+		return fileResult{Name: output.Name, Result: outside}
 	}
-	return result
-}
-
-func (f fileResult) complaint() string {
-	switch f.Result {
-	case changed:
-		return fmt.Sprintf("%s: expected sha256 %s, found %s", f.Name, f.Expected, f.Found)
-	case missing:
-		return fmt.Sprintf("%s: expected this file, found none", f.Name)
-	case cannotRead:
-		return fmt.Sprintf("%s: cannot be read: %s", f.Name, f.Found)
+	r := checkFile(ctx, root, output.Name, output.Digest["sha256"])
+	if r.Result == missing {
+		r.Result = absent
 	}
-	return f.Name + ": " + f.Result
-}
-
-func isSubject(st *provenance.Statement, name string) bool {
-	return slices.ContainsFunc(st.Subject, func(s provenance.ResourceDescriptor) bool { return s.Name == name })
-}
-
-func roleOf(st *provenance.Statement, name string) string {
-	for _, output := range st.Predicate.Outputs {
-		if output.Name == name && output.Annotations != nil {
-			return output.Annotations.Role
-		}
-	}
-	return "output"
+	return r
 }
 
 // extraFiles lists what lies in a model's folder and is not in its log.
-func extraFiles(artifact, base string, st *provenance.Statement) ([]string, error) {
+func (l listed) extraFiles(artifact, base string) ([]string, error) {
 	info, err := os.Stat(artifact)
 	if err != nil || !info.IsDir() {
 		return nil, err
 	}
-	var extra []string
+	var names []string
 	err = filepath.WalkDir(artifact, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
@@ -272,12 +353,10 @@ func extraFiles(artifact, base string, st *provenance.Statement) ([]string, erro
 		if err != nil {
 			return err
 		}
-		slashed := filepath.ToSlash(name)
-		listed := slices.ContainsFunc(st.Predicate.Outputs, func(o provenance.ResourceDescriptor) bool { return o.Name == slashed })
-		if !listed && !isSubject(st, slashed) {
-			extra = append(extra, slashed)
+		if _, known := l.files[filepath.ToSlash(name)]; !known {
+			names = append(names, filepath.ToSlash(name))
 		}
 		return nil
 	})
-	return extra, err
+	return names, err
 }

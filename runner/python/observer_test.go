@@ -286,18 +286,20 @@ func holdsNoticed(t *testing.T, record Record) {
 	if !strings.HasSuffix(strings.Join(full.Writes, ""), "/work/file.onnx") || len(full.Reads) > 0 || full.Saves {
 		t.Errorf("writes %q, reads %q, saves %v", full.Writes, full.Reads, full.Saves)
 	}
-	var shown, logged int
+	var shown, logged, ended int
 	for _, w := range record.Warnings {
 		switch {
 		case w.Source == "warnings" && w.Category == "UserWarning" && w.Message == "one frame up":
 			shown++
 		case w.Source == "torch.onnx.stub" && w.Category == "WARNING" && w.Message == "logged a line" && w.Count > 10:
 			logged++
+		case w.Source == Uncaught && w.Category == "ValueError" && w.Message == "no such model" && w.Count == 1:
+			ended++
 		default:
 			t.Errorf("warning %+v", w)
 		}
 	}
-	if shown < 5 || logged != 1 {
+	if shown < 5 || logged != 1 || ended != 1 {
 		t.Errorf("%d warnings and %d log lines", shown, logged)
 	}
 	if len(record.Frameworks) != 1 || record.Frameworks[0].Name != "torch" {

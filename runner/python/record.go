@@ -108,12 +108,16 @@ type ModuleCount struct {
 	Training int `json:"training"`
 }
 
-// Warning is a Python warning that was shown, or a log record of level WARNING
-// or above.
+// Uncaught is the Source of the exception that ended a process.
+const Uncaught = "exception"
+
+// Warning is a Python warning that was shown, a log record of level WARNING or
+// above, or the exception that ended a process.
 type Warning struct {
-	// Source is "warnings", or the name of the logger.
+	// Source is "warnings", the name of the logger, or Uncaught.
 	Source string `json:"source"`
-	// Category is the class of the warning, or the level of the log record.
+	// Category is the class of the warning or exception, or the level of the
+	// log record.
 	Category string `json:"category"`
 	Message  string `json:"message"`
 	File     string `json:"file"`

@@ -105,8 +105,31 @@ class Observer(object):
             return None
         return self.recorder.find_spec(name, path, target)
 
+    def uncaught(self):
+        """Records the exception that ended the program. The interpreter keeps
+        it, and has called its __str__ to show it."""
+        error = getattr(sys, "last_value", None)
+        if error is None:
+            return
+        trace = getattr(error, "__traceback__", None)
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        self.append({
+            "kind": "warning",
+            "pid": os.getpid(),
+            "source": "exception",
+            "category": type(error).__name__,
+            "message": str(error)[:1000],
+            "file": trace.tb_frame.f_code.co_filename if trace else "",
+            "line": trace.tb_lineno if trace else 0,
+        })
+
     def finish(self):
         """Runs at the end of the process, after the program's own handlers."""
+        try:
+            self.uncaught()
+        except Exception:
+            self.problem("tell the exception that ended the program")
         try:
             if any(name in sys.modules for name in self.triggers):
                 self.load()
