@@ -187,11 +187,14 @@ func (n *node) operator() string {
 	return n.domain + "." + n.op
 }
 
+// maxParameters is the largest count that every reader of JSON takes exactly.
+const maxParameters = 1 << 53
+
 // parameters is Model.Parameters.
 func (p *proto) parameters() (total int64, err error) {
 	add := func(t *tensor) {
-		if total += t.elements; total < 0 && err == nil {
-			err = fmt.Errorf("expected fewer than 2^63 parameters, found more")
+		if total += t.elements; (total < 0 || total > maxParameters) && err == nil {
+			err = fmt.Errorf("expected at most 2^53 parameters, found more")
 		}
 	}
 	addAll := func(g *graph) {

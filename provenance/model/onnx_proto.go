@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"unicode/utf8"
 )
 
 // What is kept of ONNX's messages; field numbers are those of onnx-ml.proto,
@@ -173,6 +174,9 @@ func (w *wire) opset(f field, depth int, opsets map[string]int64) error {
 	})
 	if err != nil {
 		return err
+	}
+	if version < 0 || version > maxOpset || !utf8.ValidString(domain) {
+		return w.malformed(f.offset, fmt.Sprintf("an operator set with a version of 0 to %d and a domain in UTF-8", maxOpset), fmt.Sprintf("version %d of %q", version, shorten(domain)))
 	}
 	if before, ok := opsets[domain]; ok && before != version {
 		return w.malformed(f.offset, fmt.Sprintf("one version of the operator set %q", domain), fmt.Sprintf("%d and %d", before, version))

@@ -17,6 +17,8 @@ const (
 	maxDepth = 64
 	// maxString bounds one name, in bytes.
 	maxString = 64 << 10
+	// maxOpset bounds an operator set's version; ONNX has reached 28 in ten years.
+	maxOpset = 1 << 31
 	// maxKept bounds what all names, nodes, attributes and tensors of a file
 	// take in memory, in bytes, roughly.
 	maxKept = 256 << 20

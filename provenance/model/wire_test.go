@@ -102,7 +102,7 @@ func TestMalformed(t *testing.T) {
 		{"fixed value cut off", testModel(testNode("Op", nil, nil, block(5, tag(2, fixed32Type), []byte{1, 2}))), "expected 4 bytes, found 2 before the end"},
 		{"negative dimension", testModel(block(5, number(1, math.MaxUint64))), "expected dimensions of a tensor that are not negative, found -1"},
 		{"too many elements", testModel(block(5, number(1, 1<<40), number(1, 1<<40))), "expected a tensor with fewer than 2^63 elements"},
-		{"too many parameters", testModel(block(5, number(1, math.MaxInt64)), block(5, number(1, 1))), "expected fewer than 2^63 parameters"},
+		{"too many parameters", testModel(block(5, number(1, math.MaxInt64)), block(5, number(1, 1))), "expected at most 2^53 parameters"},
 		{"two versions of an operator set", join(testModel(), opset("ai.onnx", 18)), `expected one version of the operator set "", found 17 and 18`},
 		{"longest name", testModel(str(2, "g"), testNode(strings.Repeat("x", maxString), nil, nil)), ""},
 		{"longer name", testModel(testNode(strings.Repeat("x", maxString+1), nil, nil)), "expected a string of at most 65536 bytes in field 4, found 65537 bytes"},
