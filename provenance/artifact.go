@@ -21,9 +21,10 @@ type Artifact struct {
 }
 
 // Frozen chooses the frozen models of a run among artifacts, the main one
-// first: those declared with --output; else those that an observed converter
-// call wrote; else the outputs of a deployment format; else those of a
-// training format. Among equals the larger comes first, then the path decides.
+// first: those declared with --output; else every output of a deployment
+// format, and if there is none those of a training format. Among these what an
+// observed converter call wrote comes first, then the larger, then the path
+// decides: a model that was made from another one is a frozen model too.
 func Frozen(o *runner.Observation, artifacts []Artifact) []Artifact {
 	sizes, declared := map[string]int64{}, map[string]bool{}
 	for _, file := range o.Files {
@@ -34,39 +35,49 @@ func Frozen(o *runner.Observation, artifacts []Artifact) []Artifact {
 			}
 		}
 	}
-	var called []string
+	called := map[string]bool{}
 	for _, call := range o.Python.Calls {
-		called = append(called, call.Writes...)
-	}
-	var written []Artifact
-	for _, artifact := range artifacts {
-		if slices.ContainsFunc(artifact.Files, func(path string) bool { _, ok := sizes[path]; return ok }) {
-			written = append(written, artifact)
+		for _, path := range call.Writes {
+			called[path] = true
 		}
 	}
+	written := filter(artifacts, func(a Artifact) bool {
+		return slices.ContainsFunc(a.Files, func(path string) bool { _, ok := sizes[path]; return ok })
+	})
 	slices.SortStableFunc(written, func(a, b Artifact) int {
-		return cmp.Or(cmp.Compare(total(b, sizes), total(a, sizes)), strings.Compare(a.Path, b.Path))
+		return cmp.Or(
+			cmp.Compare(order(called[b.Path]), order(called[a.Path])),
+			cmp.Compare(total(b, sizes), total(a, sizes)), strings.Compare(a.Path, b.Path))
 	})
 	if len(declared) > 0 && !slices.ContainsFunc(written, func(a Artifact) bool { return anyOf(a.Files, declared) }) {
 		return nil // what the user calls the frozen model is of no format that is known
 	}
 	for _, choose := range []func(Artifact) bool{
 		func(a Artifact) bool { return anyOf(a.Files, declared) },
-		func(a Artifact) bool { return slices.Contains(called, a.Path) },
 		func(a Artifact) bool { return a.Purpose == model.ForDeployment },
 		func(Artifact) bool { return true },
 	} {
-		var chosen []Artifact
-		for _, artifact := range written {
-			if choose(artifact) {
-				chosen = append(chosen, artifact)
-			}
-		}
-		if len(chosen) > 0 {
+		if chosen := filter(written, choose); len(chosen) > 0 {
 			return chosen
 		}
 	}
 	return nil
+}
+
+func filter(artifacts []Artifact, choose func(Artifact) bool) (chosen []Artifact) {
+	for _, artifact := range artifacts {
+		if choose(artifact) {
+			chosen = append(chosen, artifact)
+		}
+	}
+	return chosen
+}
+
+func order(first bool) int {
+	if first {
+		return 1
+	}
+	return 0
 }
 
 func anyOf(paths []string, set map[string]bool) bool {
@@ -88,12 +99,16 @@ func MainOutput(o *runner.Observation, frozen []Artifact) string {
 	}
 	var main runner.File
 	for _, file := range o.Files {
-		if file.Class == runner.Output && !file.Inherited && (main.Path == "" || rank(file) > rank(main)) {
+		if file.Class == runner.Output && !redirected(file) && (main.Path == "" || rank(file) > rank(main)) {
 			main = file
 		}
 	}
 	return main.Path
 }
+
+// redirected tells whether a file is only where the command's own output was
+// redirected to, and nobody called it an output of the conversion.
+func redirected(file runner.File) bool { return file.Inherited && !file.Declared }
 
 func rank(file runner.File) int64 {
 	if file.Declared {
@@ -112,7 +127,7 @@ func Base(o *runner.Observation, frozen []Artifact) string {
 	}
 	if len(frozen) == 0 {
 		for _, file := range o.Files {
-			if file.Class == runner.Output && !file.Inherited {
+			if file.Class == runner.Output && !redirected(file) {
 				base = commonFolder(base, filepath.Dir(file.Path))
 			}
 		}

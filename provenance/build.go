@@ -34,6 +34,8 @@ type Meta struct {
 	Configuration                      []ResourceDescriptor
 	// Supersedes is the log that this one replaces on disk.
 	Supersedes *ResourceDescriptor
+	// Missing are outputs that were declared and are not there.
+	Missing []string
 	// Scripts are the texts of code files, by path; a missing one was left out.
 	Scripts map[string]string
 }
@@ -100,17 +102,24 @@ func (b *builder) conversion() Conversion {
 }
 
 // ConversionID is given, or "<model name>-<UTC date YYYYMMDD>-<first 8 of the
-// invocation UUID>"; a run without a frozen model is named "run".
+// invocation UUID>"; a run without outputs is named "run".
 func ConversionID(o *runner.Observation, frozen []Artifact, given string) string {
 	if given != "" {
 		return given
 	}
 	name := "run"
-	if len(frozen) > 0 {
-		base := filepath.Base(frozen[0].Path)
-		name = strings.TrimSuffix(base, filepath.Ext(base))
+	if main := MainOutput(o, frozen); main != "" {
+		name = strings.Map(plainRune, strings.TrimSuffix(filepath.Base(main), filepath.Ext(main)))
 	}
 	return fmt.Sprintf("%s-%s-%.8s", name, o.Started.UTC().Format("20060102"), o.InvocationID)
+}
+
+// plainRune keeps what is safe in a name everywhere.
+func plainRune(r rune) rune {
+	if strings.ContainsRune("-._", r) || '0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z' {
+		return r
+	}
+	return '_'
 }
 
 func (b *builder) verifiedLearningModel() VerifiedLearningModel {
@@ -362,7 +371,7 @@ func (b *builder) unrecognised() []ResourceDescriptor {
 	var files []runner.File
 	declared := slices.ContainsFunc(b.o.Files, func(f runner.File) bool { return f.Class == runner.Output && f.Declared })
 	for _, file := range b.o.Files {
-		if file.Class == runner.Output && !file.Inherited && file.SHA256 != "" && file.Declared == declared {
+		if file.Class == runner.Output && !redirected(file) && file.SHA256 != "" && file.Declared == declared {
 			files = append(files, file)
 		}
 	}
@@ -496,7 +505,7 @@ func (b *builder) output(file runner.File) ResourceDescriptor {
 	case slices.Contains(reportSuffixes, strings.ToLower(filepath.Ext(file.Path))):
 		role = "report"
 	}
-	if file.Inherited && b.parts[file.Path] == "" {
+	if redirected(file) && b.parts[file.Path] == "" {
 		file.SHA256, file.Reason = "", Unknown+"it was open before the run and may be written to after it"
 	}
 	return ResourceDescriptor{

@@ -132,7 +132,7 @@ func TestFrozen(t *testing.T) {
 		{"deployment before training", []runner.File{output("/w/last.pt", 9), output("/w/enc/m.onnx", 1)}, []Artifact{checkpoint, encoder}, nil, "", "/w/enc/m.onnx", "/w/enc"},
 		{"training when it is all", []runner.File{output("/w/last.pt", 9)}, []Artifact{checkpoint}, nil, "", "/w/last.pt", "/w"},
 		{"several, the larger first", []runner.File{output("/w/dec/m.onnx", 2), output("/w/enc/m.onnx", 3)}, []Artifact{decoder, encoder}, nil, "", "/w/enc/m.onnx /w/dec/m.onnx", "/w"},
-		{"what the call wrote", []runner.File{output("/w/dec/m.onnx", 2), output("/w/enc/m.onnx", 3)}, []Artifact{decoder, encoder}, []string{"/w/dec/m.onnx"}, "", "/w/dec/m.onnx", "/w/dec"},
+		{"what the call wrote comes first", []runner.File{output("/w/dec/m.onnx", 2), output("/w/enc/m.onnx", 3)}, []Artifact{decoder, encoder}, []string{"/w/dec/m.onnx"}, "", "/w/dec/m.onnx /w/enc/m.onnx", "/w"},
 		{"what was declared", []runner.File{output("/w/dec/m.onnx", 2), output("/w/enc/m.onnx", 3)}, []Artifact{decoder, encoder}, []string{"/w/dec/m.onnx"}, "/w/enc/m.onnx", "/w/enc/m.onnx", "/w/enc"},
 	} {
 		o := &runner.Observation{WorkingDirectory: "/w", Files: c.files}

@@ -90,8 +90,17 @@ func sourceVerdicts(o *runner.Observation, artifacts []Artifact) map[model.Opera
 		verdicts[operation] = unknownSide(reason)
 	}
 	learn := func(operation model.Operation, side EliminationSide) {
-		if old := verdicts[operation].Status; old == model.Unknown || old != model.Present && side.Status == model.Present {
+		old := verdicts[operation]
+		switch {
+		case old.Status == model.Unknown, old.Status != model.Present && side.Status == model.Present:
 			verdicts[operation] = side
+		case old.Status == model.Present && side.Status == model.Present:
+			// Several models went in: the log speaks of all of them.
+			old.Evidence = append(old.Evidence, side.Evidence...)
+			if side.Mode == model.Training {
+				old.Mode = model.Training
+			}
+			verdicts[operation] = old
 		}
 	}
 	for _, call := range o.Python.Calls {

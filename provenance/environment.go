@@ -104,6 +104,9 @@ func (b *builder) findings(log *ConversionLog) []Finding {
 	if len(b.frozen) == 0 {
 		add("CR-NO-MODEL", "warning", "no output was recognised as a model", "")
 	}
+	for _, missing := range b.meta.Missing {
+		add("CR-OUTPUT-MISSING", "error", b.name(missing)+": declared as an output, but the run left no such file", "")
+	}
 	if !log.Capture.Complete {
 		add("CR-CAPTURE-INCOMPLETE", "warning", "not everything that the run did was seen", strings.Join(log.Capture.Reasons, "; "))
 	}

@@ -39,11 +39,20 @@ var authorization = regexp.MustCompile(`(?i)\b((?:authorization\s*:\s*)?(?:beare
 
 // assignment matches NAME=VALUE and NAME: VALUE where the name may tell a
 // secret; namesSecret decides.
-var assignment = regexp.MustCompile(`(?i)([A-Za-z0-9_.-]*(?:api_?key|access_?key|private_?key|secret_?key|account_?key|token|secret|passw(?:or)?d|passphrase|credential)[A-Za-z0-9_-]*["']?\s*[=:]\s*)("[^"\n]+"|'[^'\n]+'|[^\s"'&,;)}\]]+)`)
+var assignment = regexp.MustCompile(`(?i)([A-Za-z0-9_.-]*(?:api_?key|access_?key|private_?key|secret_?key|account_?key|token|secret|passw(?:or)?d|passphrase|credential|_pass|_pw|_pwd|\bpw)[A-Za-z0-9_-]*["']?\]?\s*[=:]\s*)("[^"\n]+"|'[^'\n]+'|[^\s"'&,;)}\]]+)`)
+
+// userOption matches curl's and other clients' `-u name:password`, and mysql's
+// `-pPASSWORD`.
+var userOption = regexp.MustCompile(`((?:^|\s)(?:-u|--user|--proxy-user)[ =]["']?[^\s:"']+:|\bmysql(?:dump|admin)?\b[^\n|;&]*\s-p)([^\s"']+)`)
+
+// presigned matches what makes a URL of a storage service a credential.
+var presigned = regexp.MustCompile(`(?i)([?&](?:sig|signature|x-amz-signature|x-amz-security-token|x-goog-signature)=)([^&\s"']+)`)
 
 // text gives s without secrets.
 func (r *redactor) text(s string) string {
 	s = tokenShapes.ReplaceAllStringFunc(s, r.mark)
+	s = r.second(userOption, s, "")
+	s = r.second(presigned, s, "")
 	s = r.second(userInfo, s, "@")
 	s = r.second(authorization, s, "")
 	return r.second(assignment, s, "")
@@ -100,7 +109,7 @@ func namesSecret(name string) bool {
 	case "key":
 		return slices.Contains(secretKeys, before)
 	case "apikey", "accesskey", "secretkey", "privatekey", "authtoken", "accesstoken", "apitoken",
-		"password", "passwd", "passphrase", "secret", "credential", "credentials", "cookie", "auth":
+		"password", "passwd", "passphrase", "pass", "pwd", "pw", "secret", "credential", "credentials", "cookie", "auth":
 		return true
 	}
 	return false
@@ -127,6 +136,9 @@ func (r *redactor) argv(argv []string) []string {
 		switch {
 		case secretFollows && !isOption:
 			clean[i] = r.mark(argument)
+		case i > 0 && userOption.MatchString(argv[i-1]+" "+argument) && !userOption.MatchString(argv[i-1]):
+			user, password, _ := strings.Cut(argument, ":")
+			clean[i] = user + ":" + r.mark(password)
 		case isOption && hasValue && value != "" && namesSecret(name):
 			clean[i] = name + "=" + r.mark(value)
 		default:

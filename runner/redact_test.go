@@ -37,6 +37,15 @@ func TestSecretsGo(t *testing.T) {
 		"HF_TOKEN":            "HF_TOKEN=" + secret + " python x.py",
 		"AWS secret":          "aws_secret_access_key = " + secret,
 		"passphrase":          "passphrase=" + secret,
+		"environment name":    "DB_PASS=" + secret,
+		"MySQL variable":      "export MYSQL_PWD=" + secret,
+		"subscript":           `os.environ["WANDB_API_KEY"] = "` + secret + `"`,
+		"short subscript":     "d['token']='" + secret + "'",
+		"presigned URL":       "https://b.s3.amazonaws.com/m.onnx?X-Amz-Signature=" + secret,
+		"SAS URL":             "https://a.blob.core.windows.net/m?sv=2&sig=" + secret,
+		"curl -u":             "curl -u bob:" + secret + " https://example.org",
+		"mysql -p":            "mysql -h db -p" + secret + " models",
+		"comment":             "# pw: " + secret,
 	} {
 		if got := Redact("before "+text+" after", nil); strings.Contains(got, secret) || !strings.Contains(got, "<redacted>") {
 			t.Errorf("%s: %q", name, got)
@@ -56,7 +65,7 @@ func TestInnocentTextStays(t *testing.T) {
 		"token = tokenizer(x)", "max_tokens=5", "max_new_tokens=128", "key: value", "num_tokens: 12", "token_ids = [1, 2]", "password: str", "token=None",
 		"tokenizer=bert-base-uncased", "--tokenizer bert", "def secret(self):", "tokens = text.split()", "https://example.org/a@b", "git@github.com:a/b.git",
 		"user@example.org", "basic usage of the tool", "import secrets", "token: Optional[str] = None", "pad_token_id=0", "pad_token=<pad>", "eos_token='</s>'",
-		"sk-learn", "opset=17", "torch.onnx.export(model, x, 'a.onnx')", "",
+		"sk-learn", "opset=17", "signature = inspect.signature(f)", "signature: serve", "passes = 3", "design=1", "bypass_check=1", "mkdir -p models", "torch.onnx.export(model, x, 'a.onnx')", "",
 	} {
 		if got := Redact(text, nil); got != text {
 			t.Errorf("%q became %q", text, got)

@@ -110,6 +110,9 @@ func Run(ctx context.Context, command Command) (*Observation, error) {
 		w.hash.catchUp() // nothing holds the command before it overwrites one
 	}
 
+	if note := unseenInput(); note != "" {
+		o.Capture.Notes = append(o.Capture.Notes, note)
+	}
 	o.Started = time.Now().UTC()
 	err = run.Start(stopToo)
 	var start *trace.StartError

@@ -71,6 +71,16 @@ func openLoader(tid int, name string) (*trace.Event, error) {
 
 func closeHandle(handle int) { _ = unix.Close(handle) }
 
+// unseenInput tells what the command can read that was opened before the run
+// and is no file.
+func unseenInput() string {
+	info, err := os.Stdin.Stat()
+	if err != nil || info.Mode()&(os.ModeNamedPipe|os.ModeSocket) == 0 {
+		return ""
+	}
+	return "standard input was a pipe: what the command read from it is not recorded"
+}
+
 // inherited are the regular files that convrun's own descriptors, and so the
 // command's, were open on at the start.
 func inherited() []*trace.Event {

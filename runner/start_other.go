@@ -14,4 +14,6 @@ func openLoader(int, string) (*trace.Event, error) { return nil, errors.ErrUnsup
 
 func closeHandle(int) {}
 
+func unseenInput() string { return "" }
+
 func inherited() []*trace.Event { return nil }

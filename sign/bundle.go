@@ -96,7 +96,7 @@ func checkMediaType(mediaType string) error {
 	case mediaType == "":
 		return malformed("expected media type %s, found none; this is no Sigstore bundle", MediaType)
 	case strings.HasPrefix(mediaType, "application/vnd.dev.sigstore.bundle"):
-		return malformed("expected bundle version 0.3, found %s; sign again with a current client", quoted(mediaType))
+		return malformed("expected bundle version 0.3, found %s; an older one has to be signed again, a newer one needs a newer convrun", quoted(mediaType))
 	}
 	return malformed("expected media type %s, found %s", MediaType, quoted(mediaType))
 }

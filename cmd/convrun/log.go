@@ -47,12 +47,21 @@ func openLog(path string, trust trustOptions) (*openedLog, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read log: %w", err)
 	}
+	if len(data) == 0 {
+		return nil, fmt.Errorf("%s: expected a conversion log, found an empty file", path)
+	}
 	log := &openedLog{path: path, digest: digest.FromBytes(data)}
-	if trust.unverified {
+	isDraft := strings.HasSuffix(path, draftSuffix)
+	switch {
+	case isDraft && !trust.unverified:
+		return nil, usage(withHint(fmt.Errorf("%s is a draft that nobody has signed", path), "look at it with --unverified, or sign it: convrun sign %s", path))
+	case isDraft:
+		log.payload = data
+	case trust.unverified:
 		if log.payload, err = sign.UnverifiedPayload(data); err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-	} else {
+	default:
 		key, err := trustedKey(trust.key)
 		if err != nil {
 			return nil, err
@@ -70,12 +79,24 @@ func openLog(path string, trust trustOptions) (*openedLog, error) {
 }
 
 func noLog(path string) error {
+	draft := strings.TrimSuffix(path, logSuffix) + draftSuffix
+	if _, err := os.Stat(draft); err == nil {
+		return withStatus(exitNoLog, withHint(fmt.Errorf("no conversion log at %s", path), "there is an unsigned draft; finish it with: convrun sign %s", draft))
+	}
+	if artifact := strings.TrimSuffix(path, logSuffix); artifact != path {
+		if _, err := os.Lstat(artifact); errors.Is(err, fs.ErrNotExist) {
+			return withStatus(exitNoLog, fmt.Errorf("%s: no such file, and no conversion log of it", artifact))
+		}
+	}
 	return withStatus(exitNoLog, withHint(fmt.Errorf("no conversion log at %s", path), "name it with --log, or make one by converting under convrun"))
 }
 
 // logOf finds the log of a file: beside it, or the file itself if it is one.
 func logOf(file string) (log, artifact string) {
 	clean := filepath.Clean(file)
+	if strings.HasSuffix(clean, draftSuffix) {
+		return clean, clean
+	}
 	if artifact, ok := strings.CutSuffix(clean, logSuffix); ok {
 		return clean, artifact
 	}

@@ -56,13 +56,15 @@ func placesOf(o *runner.Observation, artifacts []provenance.Artifact, meta prove
 	return p
 }
 
-// signFlags is what `convrun sign` has to be told about a log that does not
-// lie where its draft says.
-func (p places) signFlags(given string) string {
-	if given == "" || strings.HasSuffix(given, logSuffix) {
-		return ""
+// signFlags is what `convrun sign` has to be told to do what the run was to do.
+func (p places) signFlags(options runOptions) (flags string) {
+	if options.key != "" {
+		flags += "--key " + options.key + " "
 	}
-	return "--log " + given + " "
+	if options.log != "" && !strings.HasSuffix(options.log, logSuffix) {
+		flags += "--log " + options.log + " "
+	}
+	return flags
 }
 
 // fileName makes an ID fit for the name of a file.

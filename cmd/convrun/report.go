@@ -20,7 +20,7 @@ type reportOptions struct {
 func newReportCommand() *cobra.Command {
 	var o reportOptions
 	command := &cobra.Command{
-		Use: "report [flags] FILE|LOG", Short: "write the Model Conversion Log document", Args: cobra.ExactArgs(1),
+		Use: "report [flags] FILE|LOG", Short: "write the Model Conversion Log document", Args: exactlyOne("a log or a file"),
 		Long: `report verifies the log's signature and writes the document "Model Conversion
 Log", filled in from it. The same log gives the same bytes.` + exitHelp("0", "1", "2", "3", "4"),
 		Example: "  convrun report resnet18.onnx -o resnet18.html\n  convrun report --format md resnet18.onnx.convlog.json",

@@ -33,6 +33,9 @@ below is meant, and "convrun -- NAME" or "convrun ./NAME" runs a program.`
 	root.Example = `  convrun python export.py
   convrun verify resnet18.onnx
   convrun report resnet18.onnx -o log.html`
+	root.Version = toolVersion()
+	root.SetVersionTemplate("convrun {{.Version}}\n")
+	root.SuggestionsMinimumDistance = 2
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
@@ -107,6 +110,24 @@ func newPlannedCommand(name string) *cobra.Command {
 			return usage(withHint(fmt.Errorf("%q is reserved for a later version of convrun and does nothing yet", name),
 				"to run a program of that name: convrun -- %s", name))
 		},
+	}
+}
+
+func atLeastOne(what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return fmt.Errorf("expected %s, found none", what)
+		}
+		return nil
+	}
+}
+
+func exactlyOne(what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return fmt.Errorf("expected %s, found %d arguments", what, len(args))
+		}
+		return nil
 	}
 }
 

@@ -40,12 +40,7 @@ func newRunCommand() *cobra.Command {
 working directory, and ends as it ended. Then it writes the signed conversion
 log beside the frozen model: MODEL.convlog.json. A failed command is logged too.` + exitHelp("run"),
 		Example: "  convrun run -- python export.py --opset 17\n  convrun run --model resnet18@1.4 --key release.key -- python -m tf2onnx.convert --saved-model m --output m.onnx",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return errors.New("expected a command to run, found none")
-			}
-			return nil
-		},
+		Args:    atLeastOne("a command to run"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return ownFailure(runConversion(c.Context(), o, args))
 		},
@@ -93,7 +88,11 @@ func runConversion(ctx context.Context, options runOptions, argv []string) error
 	}
 	if observation.StartError != "" {
 		// Nothing has run, so there is nothing to log.
-		return withStatus(observation.ExitCode, fmt.Errorf("%s: %s", argv[0], observation.StartError))
+		err := fmt.Errorf("%s: %s", argv[0], observation.StartError)
+		if verbs := newRoot().SuggestionsFor(argv[0]); len(verbs) > 0 {
+			err = withHint(err, "did you mean: convrun %s", strings.Join(verbs, ", convrun "))
+		}
+		return withStatus(observation.ExitCode, err)
 	}
 	meta.Tool = <-version
 	return childFirst(observation, logRun(ctx, options, config, meta, observation, release))
@@ -123,6 +122,7 @@ func logRun(ctx context.Context, options runOptions, config configuration, meta 
 	addUntouched(o, provenance.Frozen(o, artifacts))
 	meta.Scripts = scriptTexts(o, redactionKey())
 	meta.Responsible = responsiblePerson(config.responsible, o.Source.Name, o.Source.Email, o.Host.User)
+	meta.Missing = missingOutputs(options.outputs)
 	places := placesOf(o, artifacts, meta, options.log)
 	meta.Supersedes = places.replaced()
 
@@ -137,7 +137,7 @@ func logRun(ctx context.Context, options runOptions, config configuration, meta 
 	release()
 	bundle, err := signPayload(ctx, config.key.value, payload, options.quiet)
 	if err != nil {
-		return withHint(fmt.Errorf("the log is not signed: %w", err), "finish it with: convrun sign %s%s", places.signFlags(options.log), shortPath(places.draft))
+		return withHint(fmt.Errorf("the log is not signed: %w", err), "finish it with: convrun sign %s%s", places.signFlags(options), shortPath(places.draft))
 	}
 	if err := places.writeBundle(bundle); err != nil {
 		return err
@@ -150,11 +150,36 @@ func logRun(ctx context.Context, options runOptions, config configuration, meta 
 
 // announce is the one line at the end of a run.
 func announce(p places, s *provenance.Statement) {
-	note := ""
+	var notes []string
+	for _, row := range s.Predicate.Elimination {
+		if row.Verdict == "fail" {
+			notes = append(notes, strings.ReplaceAll(string(row.Operation), "_", " ")+" fails")
+		}
+	}
+	if run := s.Predicate.Run; run.ExitCode != 0 {
+		notes = append(notes, "the command ended "+ended(run))
+	}
 	if !s.Predicate.Capture.Complete {
-		note = " (capture incomplete: " + strings.Join(s.Predicate.Capture.Reasons, "; ") + ")"
+		notes = append(notes, "capture incomplete: "+strings.Join(s.Predicate.Capture.Reasons, "; "))
+	}
+	note := ""
+	if len(notes) > 0 {
+		note = " (" + strings.Join(notes, "; ") + ")"
 	}
 	say(os.Stderr, "", "log: %s%s", shortPath(p.logs[0]), note)
+}
+
+// missingOutputs are the declared outputs that are not there.
+func missingOutputs(declared []string) (missing []string) {
+	for _, path := range declared {
+		if _, err := os.Stat(path); err != nil {
+			warn("--output %s: the run left no such file", path)
+			if absolute, err := filepath.Abs(path); err == nil {
+				missing = append(missing, absolute)
+			}
+		}
+	}
+	return missing
 }
 
 // childFirst makes the command's own end convrun's, whatever happened to the

@@ -15,7 +15,7 @@ func newShowCommand() *cobra.Command {
 	var trust trustOptions
 	var asJSON bool
 	command := &cobra.Command{
-		Use: "show [flags] LOG|FILE", Short: "print what a log says", Args: cobra.ExactArgs(1),
+		Use: "show [flags] LOG|FILE", Short: "print what a log says", Args: exactlyOne("a log or a file"),
 		Long: `show verifies the log's signature and prints what the log says in short. With
 --json it prints the signed Statement, byte for byte. It does not look at the
 model: verify does.` + exitHelp("0", "1", "2", "3", "4"),
@@ -54,11 +54,11 @@ func show(out io.Writer, log *openedLog) error {
 	line("conversion", "%s", p.Conversion.ID)
 	line("date", "%s", p.Conversion.Date)
 	line("responsible", "%s (%s)", p.Conversion.Responsible.Name, p.Conversion.Responsible.Source)
-	line("learning model", "%s %s", p.VerifiedLearningModel.ID, p.VerifiedLearningModel.Version)
+	line("learning model", "%s", together(p.VerifiedLearningModel.ID, p.VerifiedLearningModel.Version))
 	line("command", "%s", strings.Join(p.Converter.Command.Argv, " "))
 	line("ended", "%s", ended(p.Run))
-	line("converter", "%s %s", p.Converter.Name, p.Converter.Version)
-	line("framework", "%s %s", p.Framework.Name, p.Framework.Version)
+	line("converter", "%s", together(p.Converter.Name, p.Converter.Version))
+	line("framework", "%s", together(p.Framework.Name, p.Framework.Version))
 	for _, m := range p.FrozenModels {
 		line("frozen model", "%s (%s %s) sha256 %s", m.Name, m.Format, m.FormatVersion, orDash(m.Digest["sha256"]))
 		for _, part := range m.Parts {
@@ -91,6 +91,15 @@ func show(out io.Writer, log *openedLog) error {
 	line("capture", "%s, %s", p.Capture.Method, capture)
 	_, err := io.WriteString(out, text.String())
 	return err
+}
+
+// together is a name and its version; one reason is enough when both are
+// unknown.
+func together(name, version string) string {
+	if strings.HasPrefix(name, provenance.Unknown) {
+		return name
+	}
+	return name + " " + version
 }
 
 func ended(run provenance.Run) string {

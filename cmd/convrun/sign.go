@@ -27,7 +27,7 @@ func signPayload(ctx context.Context, path string, payload []byte, quiet bool) (
 func newSignCommand() *cobra.Command {
 	var keyPath, logPath string
 	command := &cobra.Command{
-		Use: "sign DRAFT", Short: "sign a draft that a run left unsigned", Args: cobra.ExactArgs(1),
+		Use: "sign DRAFT", Short: "sign a draft that a run left unsigned", Args: exactlyOne("a draft"),
 		Long: `sign finishes a log: it signs the bytes of DRAFT as they are, writes the log
 beside it and removes the draft.` + exitHelp("0", "2", "4", "130"),
 		Example: "  convrun sign --key release.key resnet18.onnx.convlog.draft.json",

@@ -15,11 +15,11 @@ import (
 // file names, arguments and logs may hold control characters.
 
 func say(w io.Writer, kind, format string, args ...any) {
-	text := printable.Lines(fmt.Sprintf(format, args...))
+	text := printable.String(strings.TrimRight(fmt.Sprintf(format, args...), "\n"))
 	if kind != "" {
 		kind += ": "
 	}
-	fmt.Fprintf(w, "convrun: %s%s\n", kind, strings.TrimRight(text, "\n"))
+	fmt.Fprintf(w, "convrun: %s%s\n", kind, text)
 }
 
 func hint(format string, args ...any) { say(os.Stderr, "hint", format, args...) }

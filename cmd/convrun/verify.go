@@ -26,7 +26,7 @@ type verifyOptions struct {
 func newVerifyCommand() *cobra.Command {
 	var o verifyOptions
 	command := &cobra.Command{
-		Use: "verify [flags] FILE...", Short: "check a model against its conversion log", Args: cobra.MinimumNArgs(1),
+		Use: "verify [flags] FILE...", Short: "check a model against its conversion log", Args: atLeastOne("a file to verify"),
 		Long: `verify finds the log beside FILE (FILE.convlog.json), checks the signature and who
 made it, and hashes every file that the log says the run left: the model, its
 external data, other outputs that are still there. It needs no network.
@@ -187,8 +187,16 @@ func (v *verdict) print(out io.Writer, asJSON bool) error {
 				show("  %-11s %s: %s", check.Name, check.Result, check.Detail)
 			}
 		}
+		unchecked := 0
 		for _, file := range v.Files {
+			if file.Result == outside || file.Result == volatile {
+				unchecked++
+				continue
+			}
 			show("  %-11s %s: %s", file.Role, file.Name, file.Result)
+		}
+		if unchecked > 0 {
+			show("  not checked %d other outputs (--json lists them)", unchecked)
 		}
 		for _, warning := range v.Warnings {
 			show("  warning     %s", warning)
