@@ -321,7 +321,7 @@ func (b *builder) frozenModels() []FrozenModel {
 		m := artifact.Model
 		f := FrozenModel{
 			Digest: known(""),
-			Name:   b.relative(artifact.Path), Format: m.Format, FormatVersion: m.FormatVersion, Producer: m.Producer,
+			Name:   b.relative(artifact.Files[0]), Format: m.Format, FormatVersion: m.FormatVersion, Producer: m.Producer,
 			Opsets: m.Opsets, Inputs: m.Inputs, Outputs: m.Outputs, Operators: m.Operators, Parameters: m.Parameters, Parts: []ResourceDescriptor{},
 		}
 		for i, path := range artifact.Files {

@@ -87,7 +87,8 @@ func TestArgvIsRedacted(t *testing.T) {
 
 func TestMarksAreComparableWithTheKeyOnly(t *testing.T) {
 	text := "token=" + secret
-	if Redact(text, []byte("k")) != Redact(text, []byte("k")) || Redact(text, []byte("k")) == Redact(text, []byte("l")) {
+	first, again := Redact(text, []byte("k")), Redact("other words, then "+text, []byte("k"))
+	if !strings.HasSuffix(again, first) || first == Redact(text, []byte("l")) {
 		t.Error("equal secrets must leave equal marks, another key other marks")
 	}
 	if Redact(text, []byte("k")) == Redact(text+"x", []byte("k")) {
