@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"fmt"
 	"net"
+	"net/url"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/opencontainers/go-digest"
 
@@ -522,9 +524,36 @@ func (b *builder) name(path string) string { return nameFrom(b.o.WorkingDirector
 
 func nameFrom(folder, path string) string {
 	if relative, err := filepath.Rel(folder, path); err == nil && filepath.IsLocal(relative) {
-		return filepath.ToSlash(relative)
+		path = relative
 	}
-	return filepath.ToSlash(path)
+	return TextName(path)
+}
+
+// TextName writes a file's name, which may be any bytes, as text. A name that
+// is not UTF-8 has those bytes, and each "%", percent-encoded; any other name
+// stays as it is. FileName undoes it.
+func TextName(path string) string {
+	name := filepath.ToSlash(path)
+	if utf8.ValidString(name) {
+		return name
+	}
+	var text strings.Builder
+	for len(name) > 0 {
+		r, size := utf8.DecodeRuneInString(name)
+		if r == utf8.RuneError && size == 1 || r == '%' {
+			fmt.Fprintf(&text, "%%%02X", name[0])
+		} else {
+			text.WriteString(name[:size])
+		}
+		name = name[size:]
+	}
+	return text.String()
+}
+
+// FileName is the name that TextName wrote as text, if it was not UTF-8.
+func FileName(text string) (name string, ok bool) {
+	name, err := url.PathUnescape(text)
+	return name, err == nil && !utf8.ValidString(name)
 }
 
 func (b *builder) run() Run {

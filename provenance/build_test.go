@@ -203,6 +203,18 @@ func TestFileURI(t *testing.T) {
 	}
 }
 
+func TestTextName(t *testing.T) {
+	for name, want := range map[string]string{"a b%20.onnx": "a b%20.onnx", "bad\xff\xfe%.onnx": "bad%FF%FE%25.onnx", "ü\xff": "ü%FF"} {
+		text := TextName(name)
+		if text != want {
+			t.Errorf("%q is written %q, wanted %q", name, text, want)
+		}
+		if back, ok := FileName(text); ok != (text != name) || ok && back != name {
+			t.Errorf("%q is read back as %q, %v", text, back, ok)
+		}
+	}
+}
+
 func TestParseRefuses(t *testing.T) {
 	good, err := os.ReadFile("../testdata/statement/torch.json")
 	if err != nil {

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 
 	"github.com/opencontainers/go-digest"
 
@@ -93,6 +95,11 @@ func listFiles(st *provenance.Statement) listed {
 		}
 	}
 	return l
+}
+
+func (l listed) has(name string) bool {
+	_, known := l.files[name]
+	return known
 }
 
 func (l listed) role(name string) string {
@@ -192,7 +199,7 @@ type renamed struct{ listed, name string }
 // under its name in the log. A file under another name is recognised by its
 // digest.
 func (l listed) base(ctx context.Context, artifact string) (string, renamed, error) {
-	slashed := filepath.ToSlash(artifact)
+	slashed := provenance.TextName(artifact)
 	best := ""
 	for _, listed := range l.required {
 		for name := listed; name != "." && name != "/" && len(name) <= len(slashed); name = path.Dir(name) {
@@ -202,7 +209,11 @@ func (l listed) base(ctx context.Context, artifact string) (string, renamed, err
 		}
 	}
 	if best != "" {
-		return filepath.FromSlash(strings.TrimSuffix(slashed, best)), renamed{}, nil
+		folder := strings.TrimSuffix(slashed, best)
+		if !utf8.ValidString(artifact) { // the folder's own name may be the odd one
+			folder, _ = url.PathUnescape(folder)
+		}
+		return filepath.FromSlash(folder), renamed{}, nil
 	}
 	folder := filepath.Dir(artifact)
 	root, err := os.OpenRoot(folder)
@@ -272,6 +283,9 @@ var errNotPlain = errors.New("expected a regular file in the model's folder, rea
 
 // openBeneath opens a regular file beneath root whose name has no link in it.
 func openBeneath(root *os.Root, name string) (*os.File, error) {
+	if onDisk, ok := provenance.FileName(name); ok {
+		name = onDisk
+	}
 	local := filepath.FromSlash(name)
 	if !filepath.IsLocal(local) {
 		return nil, errNotPlain
@@ -353,8 +367,8 @@ func (l listed) extraFiles(artifact, base string) ([]string, error) {
 		if err != nil {
 			return err
 		}
-		if _, known := l.files[filepath.ToSlash(name)]; !known {
-			names = append(names, filepath.ToSlash(name))
+		if text := provenance.TextName(name); !l.has(text) {
+			names = append(names, text)
 		}
 		return nil
 	})
