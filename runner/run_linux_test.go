@@ -43,7 +43,13 @@ func TestMain(m *testing.M) {
 			environ = append(environ, entry)
 		}
 	}
-	o, err := Run(context.Background(), Command{Argv: os.Args[1:], Environ: environ, NoObserver: true, Grace: 2 * time.Second, Own: []string{name}})
+	grace := 2 * time.Second
+	if text, ok := os.LookupEnv(asConvrun + "_GRACE"); ok {
+		if grace, err = time.ParseDuration(text); err != nil {
+			panic(err)
+		}
+	}
+	o, err := Run(context.Background(), Command{Argv: os.Args[1:], Environ: environ, NoObserver: true, Grace: grace, Own: []string{name}})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(125)
@@ -285,8 +291,8 @@ func TestDaemonIsLeftRunning(t *testing.T) {
 	for _, method := range []string{trace.SeccompNotify, trace.Snapshot} {
 		dir := folder(t, nil)
 		start := time.Now()
-		o := observe(t, Command{Grace: 200 * time.Millisecond, Method: method}, "setsid sh -c 'sleep 1; echo x > late' >/dev/null 2>&1 & exit 3")
-		if took := time.Since(start); took > 900*time.Millisecond {
+		o := observe(t, Command{Grace: 200 * time.Millisecond, Method: method}, "setsid sh -c 'sleep 3; echo x > late' >/dev/null 2>&1 & exit 3")
+		if took := time.Since(start); took > 2500*time.Millisecond {
 			t.Errorf("%s: the run took %v", method, took)
 		}
 		if o.ExitCode != 3 || len(o.StillRunning) == 0 || !slices.ContainsFunc(o.Capture.Reasons, func(r string) bool { return strings.Contains(r, "still running") }) {
@@ -480,7 +486,8 @@ func TestGraceEndsWithASignal(t *testing.T) {
 	needTracing(t)
 	folder(t, nil)
 	name := filepath.Join(t.TempDir(), "o.json")
-	command := convrun(t, name, "/bin/sh", "-c", "sleep 4 & echo x > ended")
+	command := convrun(t, name, "/bin/sh", "-c", "sleep 25 & echo x > ended")
+	command.Env = append(command.Env, asConvrun+"_GRACE=20s")
 	start := time.Now()
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
@@ -491,7 +498,7 @@ func TestGraceEndsWithASignal(t *testing.T) {
 	if err := command.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(start); took > 1500*time.Millisecond {
+	if took := time.Since(start); took > 10*time.Second {
 		t.Errorf("it took %v though the grace was interrupted", took)
 	}
 	if o := readObservation(t, name); len(o.StillRunning) != 1 {
