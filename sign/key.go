@@ -264,6 +264,18 @@ func generate() (pkcs8 []byte, public PublicKey, err error) {
 	return pkcs8, public, err
 }
 
+// GeneratePlainKey makes an ECDSA P-256 key whose private half is PKCS#8
+// without encryption: for a key that only its file's mode protects anyway, and
+// that must open without the cost of a passphrase. cosign reads it with
+// `cosign import-key-pair`.
+func GeneratePlainKey() (privatePEM, publicPEM []byte, err error) {
+	der, public, err := generate()
+	if err != nil {
+		return nil, nil, fmt.Errorf("generate key: %w", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: pemPKCS8, Bytes: der}), public.PEM(), nil
+}
+
 // ReadPrivateKey reads a private key from PEM: PKCS#8, PKCS#1, SEC 1, or the
 // encrypted form of GenerateKey and cosign; types as in ReadPublicKey.
 //
