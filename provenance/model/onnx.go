@@ -59,12 +59,10 @@ func readONNX(file io.ReaderAt, size int64, name string, root *os.Root) (*Model,
 }
 
 func producer(name, version string) string {
-	switch s := strings.TrimSpace(name + " " + version); {
-	case name == "":
-		return "unknown: the file names no producer"
-	default:
-		return s
+	if text := strings.TrimSpace(name + " " + version); text != "" {
+		return text
 	}
+	return "unknown: the file names no producer"
 }
 
 func notNil(values []Value) []Value {
