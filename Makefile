@@ -39,7 +39,7 @@ race: ## The concurrent packages under the race detector
 	CGO_ENABLED=1 go test -race ./runner ./runner/trace/...
 
 fuzz: ## Every fuzz target for some seconds
-	.ci/fuzz 5s
+	.ci/fuzz 3s
 
 update: ## Make again what is generated: docs, schema, golden files
 	go test ./cmd/convrun ./provenance/... -run 'Docs|Schema|Golden|Fixture' -update

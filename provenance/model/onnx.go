@@ -59,10 +59,10 @@ func readONNX(file io.ReaderAt, size int64, name string, root *os.Root) (*Model,
 }
 
 func producer(name, version string) string {
-	if text := strings.TrimSpace(name + " " + version); text != "" {
-		return text
+	if strings.TrimSpace(name) == "" {
+		return "unknown: the file names no producer"
 	}
-	return "unknown: the file names no producer"
+	return strings.TrimSpace(name + " " + version)
 }
 
 func notNil(values []Value) []Value {
