@@ -598,13 +598,19 @@ func endpointOf(address string) (Endpoint, bool) {
 }
 
 func (b *builder) capture() Capture {
-	cached := 0
+	cached, compiled := 0, 0
 	for _, file := range b.o.Files {
 		if file.Cached {
 			cached++
 		}
+		if file.Class == runner.InstalledCache {
+			compiled++
+		}
 	}
 	c := b.o.Capture
+	if compiled > 0 {
+		c.Notes = append(c.Notes, fmt.Sprintf("%d files of bytecode were written into installed packages and are not listed", compiled))
+	}
 	return Capture{
 		Method: c.Method, Complete: len(c.Reasons) == 0, Reasons: append([]string{}, c.Reasons...), Notes: append([]string{}, c.Notes...),
 		Dropped: c.Dropped, Observer: b.o.Observer, CachedDigests: cached, Convrun: Tool{Version: orUnknown(b.meta.Tool.Version, ""), Digest: known(b.meta.Tool.Digest["sha256"])},

@@ -146,6 +146,9 @@ func (w *watch) file(r *record, after *digest) (file File, ok bool) {
 		file.Class = Output
 		if isCache(r.path) {
 			file.Class = Cache
+			if installed(w.class.class(r.path, false)) {
+				file.Class = InstalledCache
+			}
 		}
 		after.describe(&file)
 		if before != nil {

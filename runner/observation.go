@@ -71,6 +71,9 @@ const (
 	Output Class = "output"
 	// Cache was written for the program's own later use (.pyc).
 	Cache Class = "cache"
+	// InstalledCache is a Cache inside a package or an interpreter: a first run
+	// after an installation writes thousands.
+	InstalledCache Class = "installed-cache"
 	// Untouched belongs to an output, and the run neither read nor wrote it.
 	Untouched Class = "untouched"
 	// Temporary was written and is gone.

@@ -238,8 +238,7 @@ func (w *watch) replaces(e *trace.Event) {
 // read sees to the digest of what the run reads.
 func (w *watch) read(e *trace.Event, r *record) {
 	r.class = w.class.class(e.Path, r.executed)
-	installed := r.class == Package || r.class == Runtime || r.class == System
-	r.content = w.hash.queue(e.Path, e.Handle, e.ID, installed)
+	r.content = w.hash.queue(e.Path, e.Handle, e.ID, installed(r.class))
 }
 
 func (w *watch) execute(e *trace.Event, r *record) {
