@@ -111,17 +111,20 @@ func ConversionID(o *runner.Observation, frozen []Artifact, given string) string
 	}
 	name := "run"
 	if main := MainOutput(o, frozen); main != "" {
-		name = strings.Map(plainRune, strings.TrimSuffix(filepath.Base(main), filepath.Ext(main)))
+		name = PlainName(strings.TrimSuffix(filepath.Base(main), filepath.Ext(main)))
 	}
 	return fmt.Sprintf("%s-%s-%.8s", name, o.Started.UTC().Format("20060102"), o.InvocationID)
 }
 
-// plainRune keeps what is safe in a name everywhere.
-func plainRune(r rune) rune {
-	if strings.ContainsRune("-._", r) || '0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z' {
-		return r
-	}
-	return '_'
+// PlainName replaces by "_" whatever could be trouble in the name of a file or
+// on a terminal.
+func PlainName(name string) string {
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune("-._", r) || '0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z' {
+			return r
+		}
+		return '_'
+	}, name)
 }
 
 func (b *builder) verifiedLearningModel() VerifiedLearningModel {

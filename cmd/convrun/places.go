@@ -45,7 +45,7 @@ func placesOf(o *runner.Observation, artifacts []provenance.Artifact, meta prove
 	default:
 		main := provenance.MainOutput(o, frozen)
 		if main == "" {
-			main = filepath.Join(o.WorkingDirectory, "convrun-"+fileName(provenance.ConversionID(o, frozen, meta.ID)))
+			main = filepath.Join(o.WorkingDirectory, "convrun-"+provenance.PlainName(provenance.ConversionID(o, frozen, meta.ID)))
 		}
 		p.logs = []string{main + logSuffix}
 	}
@@ -65,16 +65,6 @@ func (p places) signFlags(options runOptions) (flags string) {
 		flags += "--log " + options.log + " "
 	}
 	return flags
-}
-
-// fileName makes an ID fit for the name of a file.
-func fileName(id string) string {
-	return strings.Map(func(r rune) rune {
-		if strings.ContainsRune("-._", r) || '0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z' {
-			return r
-		}
-		return '_'
-	}, id)
 }
 
 // replaced describes the log that is about to be replaced; nil if there is none.
@@ -115,7 +105,7 @@ func (p *places) collides(o *runner.Observation) error {
 			return err
 		}
 		for _, file := range o.Files {
-			if file.Path == absolute && (file.Written || file.Read) && file.Class != runner.Temporary && !p.isLog(place) {
+			if file.Path == absolute && (file.Written || file.Read) && file.Class != runner.Temporary && !isLog(place) {
 				return fmt.Errorf("%s is a file that the command itself read or wrote, and is left as it is", place)
 			}
 		}
@@ -125,7 +115,7 @@ func (p *places) collides(o *runner.Observation) error {
 
 // isLog tells whether a log or a draft lies at place, which a newer one may
 // replace even though the command has read it.
-func (p *places) isLog(place string) bool {
+func isLog(place string) bool {
 	return strings.HasSuffix(place, logSuffix) || strings.HasSuffix(place, draftSuffix)
 }
 

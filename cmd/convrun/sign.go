@@ -72,7 +72,7 @@ func runSign(ctx context.Context, draft, keyPath, logPath string) error {
 		return err
 	}
 	if dir, err := stateDir(); err == nil {
-		p.kept = filepath.Join(dir, "logs", fileName(st.Predicate.Run.InvocationID)+logSuffix)
+		p.kept = filepath.Join(dir, "logs", provenance.PlainName(st.Predicate.Run.InvocationID)+logSuffix)
 	}
 	if err := p.writeBundle(bundle); err != nil {
 		return err
