@@ -33,17 +33,19 @@ type Run struct {
 	pid      int
 	sock     int // to the stage; -1 once the command runs
 	keeper   keeper
-	listener *listener
-	stop     int        // event descriptor that ends the listener's loop
-	serving  bool       // the listener's loop runs: its end comes through served
-	served   chan error // the listener's loop has ended
-	exited   chan Exit  // the command has ended
-	child    chan os.Signal
-	done     chan struct{}  // closed: stop reaping
-	reaper   sync.WaitGroup // the reaper's loop
-	stopped  func(syscall.Signal)
-	mu       sync.Mutex // held while statuses are taken, so that pid means the command
-	ended    bool       // the command's status was taken: pid is nobody's
+	reporter *reporter
+	// mechanism is nil when calls are not watched.
+	mechanism mechanism
+	stop      int        // event descriptor that ends serve
+	serving   bool       // serve runs: its end comes through served
+	served    chan error // serve has ended
+	exited    chan Exit  // the command has ended
+	child     chan os.Signal
+	done      chan struct{}  // closed: stop reaping
+	reaper    sync.WaitGroup // the reaper's loop
+	stopped   func(syscall.Signal)
+	mu        sync.Mutex // held while statuses are taken, so that pid means the command
+	ended     bool       // the command's status was taken: pid is nobody's
 }
 
 // keeper is the process that answers for convrun should convrun die.
@@ -136,13 +138,7 @@ func (r *Run) launch(command Command, abis []abi, sink Sink) (err error) {
 	if err != nil || fd < 0 {
 		return err
 	}
-	// From 6.6 on the answering thread and the asking one can share a
-	// processor without a detour; older kernels refuse, and are slower.
-	unix.RawSyscall(unix.SYS_IOCTL, uintptr(fd), stage.IoctlSetFlags, 1)
-	r.listener = &listener{
-		fd: fd, page: page, sink: sink, abis: abis, gaps: map[string]bool{},
-		ownPID: os.Getpid(), ownGroup: unix.Getpgrp(),
-	}
+	r.mechanism, r.reporter = newListener(fd, page), newReporter(sink, abis)
 	return r.handToKeeper(fd)
 }
 
@@ -287,12 +283,12 @@ func (r *Run) Start(onStop func(syscall.Signal)) error {
 	if r.stop, err = unix.Eventfd(0, unix.EFD_CLOEXEC); err != nil {
 		return fmt.Errorf("make an event descriptor: %w", err)
 	}
-	if r.listener != nil {
+	if r.mechanism != nil {
 		// The loop holds a processor of the scheduler's while it blocks.
 		before := runtime.GOMAXPROCS(max(4, runtime.GOMAXPROCS(0)+1))
 		r.serving = true
 		go func() {
-			err := r.listener.serve(r.stop)
+			err := serve(r.mechanism, r.stop, r.reporter.look)
 			if !errors.Is(err, errTreeGone) && !errors.Is(err, errStopped) {
 				r.keeper.takeOver() // the tree must not wait for ever
 			}
@@ -415,7 +411,7 @@ func (r *Run) awaitDescendants(ctx context.Context) []int {
 	}
 }
 
-// stopServing ends the listener's loop and gives what ended it.
+// stopServing ends serve and gives what ended it.
 func (r *Run) stopServing() error {
 	r.serving = false
 	if _, err := unix.Write(r.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0}); err != nil {
@@ -493,10 +489,9 @@ func (r *Run) Close() {
 		_ = r.stopServing()
 	}
 	r.keeper.quit()
-	if r.listener != nil {
-		unix.Close(r.listener.fd)
-		_ = unix.Munmap(r.listener.page)
-		r.listener = nil
+	if r.mechanism != nil {
+		r.mechanism.close()
+		r.mechanism = nil
 	}
 	if r.stop >= 0 {
 		unix.Close(r.stop)
