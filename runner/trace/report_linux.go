@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,11 +23,12 @@ type reporter struct {
 	abis []abi
 	// ownPID and ownGroup are convrun's own process and process group.
 	ownPID, ownGroup int
-	gaps             map[string]bool
+	said             map[string]bool // gaps and notes
+	notes            []string
 }
 
 func newReporter(sink Sink, abis []abi) *reporter {
-	return &reporter{sink: sink, abis: abis, ownPID: os.Getpid(), ownGroup: unix.Getpgrp(), gaps: map[string]bool{}}
+	return &reporter{sink: sink, abis: abis, ownPID: os.Getpid(), ownGroup: unix.Getpgrp(), said: map[string]bool{}}
 }
 
 // look reports a held call. A panic in it, or in the sink, must cost the record
@@ -48,7 +50,7 @@ func (r *reporter) look(n *heldCall) {
 	}
 	switch call.op {
 	case Gap:
-		r.special(n.tid, call.name)
+		r.special(n, call.name)
 	case Connect:
 		r.connect(n)
 	case Signal:
@@ -70,27 +72,54 @@ func (r *reporter) find(n *heldCall) (*abi, call, bool) {
 
 // gap reports each kind of gap once for each program that causes it.
 func (r *reporter) gap(tid int, reason string) {
+	if first, exe := r.first(tid, reason); first {
+		r.sink(&Event{Op: Gap, TID: tid, Handle: -1, Reason: exe + ": " + reason})
+	}
+}
+
+// first tells whether the program of thread tid causes text for the first time.
+func (r *reporter) first(tid int, text string) (first bool, exe string) {
 	exe, err := os.Readlink("/proc/" + strconv.Itoa(tid) + "/exe")
 	if err != nil {
 		exe = "an unknown program"
 	}
-	key := reason + "\x00" + exe
-	if r.gaps[key] {
-		return
-	}
-	r.gaps[key] = true
-	r.sink(&Event{Op: Gap, TID: tid, Handle: -1, Reason: exe + ": " + reason})
+	key := text + "\x00" + exe
+	first = !r.said[key]
+	r.said[key] = true
+	return first, exe
 }
 
-func (r *reporter) special(tid int, name string) {
+func (r *reporter) special(n *heldCall, name string) {
 	switch name {
 	case "io_uring_setup":
-		r.gap(tid, "it uses io_uring, whose file operations are invisible to tracing")
+		r.gap(n.tid, "it uses io_uring, whose file operations are invisible to tracing")
 	case "open_by_handle_at":
-		r.gap(tid, "it opens files by handle, whose names cannot be seen")
+		r.gap(n.tid, "it opens files by handle, whose names cannot be seen")
+	case "ptrace":
+		r.debugger(n)
+	case "seccomp":
+		const setModeFilter, newListener = 1, 1 << 3 // include/uapi/linux/seccomp.h
+		if n.args[0] == setModeFilter && n.args[1]&newListener != 0 {
+			r.gap(n.tid, "it has calls of its own reported to it (seccomp user notification), which ptrace then no longer shows")
+		}
 	default:
 		// From here on a path may mean another file than it does to convrun.
 		r.res.foreignRoots = true
+	}
+}
+
+// debugger notes that a program wants to trace another, or to be traced.
+func (r *reporter) debugger(n *heldCall) {
+	switch n.args[0] {
+	case unix.PTRACE_TRACEME, unix.PTRACE_ATTACH, unix.PTRACE_SEIZE:
+		r.note(n.tid, "it uses ptrace, which is refused (EPERM) for processes that convrun watches in that way: debuggers and strace do not work inside")
+	}
+}
+
+// note keeps each kind of note once for each program that causes it.
+func (r *reporter) note(tid int, text string) {
+	if first, exe := r.first(tid, text); first {
+		r.notes = append(r.notes, exe+": "+text)
 	}
 }
 
@@ -338,21 +367,28 @@ func (r *reporter) exec(event *Event, n *heldCall, abi *abi, call call, dir int,
 	r.report(event, found)
 }
 
-// family reads thread group and parent from /proc/TID/status; 0 is unknown.
+// family is the thread group and the parent of a thread; 0 is unknown.
 func family(tid int) (pid, parent int) {
-	status, err := os.ReadFile("/proc/" + strconv.Itoa(tid) + "/status")
+	fields := status(tid, "Tgid", "PPid")
+	pid, _ = strconv.Atoi(fields[0])
+	parent, _ = strconv.Atoi(fields[1])
+	return pid, parent
+}
+
+// status reads fields of /proc/TID/status; what cannot be read is empty.
+func status(tid int, names ...string) []string {
+	values := make([]string, len(names))
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(tid) + "/status")
 	if err != nil {
-		return 0, 0
+		return values
 	}
-	for line := range strings.Lines(string(status)) {
-		if value, ok := strings.CutPrefix(line, "Tgid:"); ok {
-			pid, _ = strconv.Atoi(strings.TrimSpace(value))
-		} else if value, ok := strings.CutPrefix(line, "PPid:"); ok {
-			parent, _ = strconv.Atoi(strings.TrimSpace(value))
-			return pid, parent
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(line, ":")
+		if i := slices.Index(names, name); i >= 0 {
+			values[i] = strings.TrimSpace(value)
 		}
 	}
-	return pid, parent
+	return values
 }
 
 // name reports the removal of a name that exists.

@@ -40,7 +40,7 @@ func runKeeper(args []string) int {
 		return 125
 	}
 	closeInherited(sock, shared)
-	_ = syscall.Chdir("/") // the folder may be unmounted or removed meanwhile
+	standAside()
 	page, err := syscall.Mmap(shared, 0, NotifSize, syscall.PROT_READ, syscall.MAP_SHARED)
 	if err != nil {
 		return 125
