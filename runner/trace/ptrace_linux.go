@@ -22,7 +22,7 @@ type traced struct {
 	packet [stage.MaxCall]byte
 }
 
-var errTracerGone = errors.New("the tracer was ended, and the processes that it traced with it")
+var errTracerGone = errors.New("the tracing process was killed")
 
 func (t *traced) descriptor() int { return t.sock }
 
@@ -31,10 +31,10 @@ func (t *traced) receive() (heldCall, bool, error) {
 	switch {
 	case errno == unix.EINTR:
 		return heldCall{}, false, nil
+	case errno == unix.ECONNRESET, errno == 0 && n == 0:
+		return heldCall{}, false, errTracerGone
 	case errno != 0:
 		return heldCall{}, false, fmt.Errorf("hear from the tracer: %w", errno)
-	case n == 0:
-		return heldCall{}, false, errTracerGone
 	case n < stage.CallHeader:
 		return heldCall{}, false, errTreeGone
 	}

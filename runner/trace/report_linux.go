@@ -95,6 +95,8 @@ func (r *reporter) special(n *heldCall, name string) {
 		r.gap(n.tid, "it uses io_uring, whose file operations are invisible to tracing")
 	case "open_by_handle_at":
 		r.gap(n.tid, "it opens files by handle, whose names cannot be seen")
+	case "clone", "clone3":
+		r.untraced(n, name)
 	case "ptrace":
 		r.debugger(n)
 	case "seccomp":
@@ -105,6 +107,23 @@ func (r *reporter) special(n *heldCall, name string) {
 	default:
 		// From here on a path may mean another file than it does to convrun.
 		r.res.foreignRoots = true
+	}
+}
+
+// untraced tells of a child that no tracer is given. Under the filter's ptrace
+// its calls fail, too.
+func (r *reporter) untraced(n *heldCall, name string) {
+	flags := n.args[0]
+	if name == "clone3" {
+		// struct clone_args begins with the 64-bit flags.
+		var raw [8]byte
+		if got, err := memory(n.tid).read(raw[:], n.args[0]); err != nil || got < len(raw) {
+			return
+		}
+		flags = binary.LittleEndian.Uint64(raw[:])
+	}
+	if flags&unix.CLONE_UNTRACED != 0 {
+		r.gap(n.tid, "it starts a process that must not be traced (CLONE_UNTRACED), and may fail to open files where ptrace is used")
 	}
 }
 

@@ -87,7 +87,9 @@ var shapes = []call{
 	{name: "setns", op: Gap, path: -1, path2: -1},
 	{name: "mount", op: Gap, path: -1, path2: -1},
 	{name: "move_mount", op: Gap, path: -1, path2: -1},
-	// For a tracer, which they can get in the way of.
+	// They can get in the way of a tracer.
+	{name: "clone", op: Gap, path: -1, path2: -1, methods: []string{Ptrace, PtraceAll}},
+	{name: "clone3", op: Gap, path: -1, path2: -1, methods: []string{Ptrace, PtraceAll}},
 	{name: "ptrace", op: Gap, path: -1, path2: -1, methods: []string{Ptrace, PtraceAll}},
 	{name: "seccomp", op: Gap, path: -1, path2: -1, methods: []string{Ptrace}},
 }
@@ -96,21 +98,21 @@ var shapes = []call{
 // arch/x86/entry/syscalls/syscall_64.tbl and syscall_32.tbl.
 var (
 	amd64Numbers = map[string]int{
-		"open": 2, "connect": 42, "kill": 62, "execve": 59, "truncate": 76, "rename": 82, "creat": 85, "link": 86, "unlink": 87,
+		"open": 2, "connect": 42, "clone": 56, "kill": 62, "execve": 59, "truncate": 76, "rename": 82, "creat": 85, "link": 86, "unlink": 87,
 		"pivot_root": 155, "ptrace": 101, "chroot": 161, "mount": 165, "openat": 257, "unlinkat": 263, "renameat": 264, "linkat": 265,
 		"unshare": 272, "open_by_handle_at": 304, "setns": 308, "renameat2": 316, "seccomp": 317, "execveat": 322, "io_uring_setup": 425,
-		"move_mount": 429, "openat2": 437,
+		"move_mount": 429, "clone3": 435, "openat2": 437,
 	}
 	i386Numbers = map[string]int{
 		"open": 5, "creat": 8, "link": 9, "unlink": 10, "execve": 11, "mount": 21, "ptrace": 26, "kill": 37, "rename": 38, "chroot": 61,
-		"truncate": 92, "truncate64": 193, "pivot_root": 217, "openat": 295, "unlinkat": 301, "renameat": 302, "linkat": 303,
+		"truncate": 92, "clone": 120, "truncate64": 193, "pivot_root": 217, "openat": 295, "unlinkat": 301, "renameat": 302, "linkat": 303,
 		"unshare": 310, "open_by_handle_at": 342, "setns": 346, "renameat2": 353, "seccomp": 354, "execveat": 358, "connect": 362,
-		"io_uring_setup": 425, "move_mount": 429, "openat2": 437,
+		"io_uring_setup": 425, "move_mount": 429, "clone3": 435, "openat2": 437,
 	}
 	arm64Numbers = map[string]int{
 		"unlinkat": 35, "linkat": 37, "renameat": 38, "mount": 40, "pivot_root": 41, "truncate": 45, "chroot": 51,
-		"openat": 56, "unshare": 97, "ptrace": 117, "kill": 129, "connect": 203, "execve": 221, "open_by_handle_at": 265, "setns": 268,
-		"renameat2": 276, "seccomp": 277, "execveat": 281, "io_uring_setup": 425, "move_mount": 429, "openat2": 437,
+		"openat": 56, "unshare": 97, "ptrace": 117, "kill": 129, "connect": 203, "clone": 220, "execve": 221, "open_by_handle_at": 265, "setns": 268,
+		"renameat2": 276, "seccomp": 277, "execveat": 281, "io_uring_setup": 425, "move_mount": 429, "clone3": 435, "openat2": 437,
 	}
 )
 
