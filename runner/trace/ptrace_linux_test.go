@@ -25,16 +25,17 @@ var byPtrace = []string{Ptrace, PtraceAll}
 
 // Roles of this binary, besides running the tests.
 const (
-	asWatcher = "TRACE_TEST_METHOD" // watch the arguments, and leave the tracer's number in the file "tracer"
+	asWatcher = "TRACE_TEST_METHOD" // watch the arguments, and leave the keeper's number in the file "keeper"
 	asDoctor  = "TRACE_TEST_RUNGS"  // print what Rungs says
 )
 
 // playRole does what the environment asks for; false is nothing.
 func playRole() (status int, asked bool) {
 	if method := os.Getenv(asWatcher); method != "" {
-		run, err := Prepare(Command{Argv: os.Args[1:], Environ: os.Environ()}, method, func(*Event) {})
+		// Slow, so that several calls wait at once.
+		run, err := Prepare(Command{Argv: os.Args[1:], Environ: os.Environ()}, method, func(*Event) { time.Sleep(500 * time.Microsecond) })
 		if err == nil {
-			err = errors.Join(os.WriteFile("tracer", []byte(strconv.Itoa(run.keeper.pid)), 0o600), run.Start(func(syscall.Signal) {}))
+			err = errors.Join(os.WriteFile("keeper", []byte(strconv.Itoa(run.keeper.pid)), 0o600), run.Start(func(syscall.Signal) {}))
 		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -310,13 +311,14 @@ func TestTracerStaysForDaemons(t *testing.T) {
 }
 
 // TestKilledWatcher kills convrun at several moments: its command goes on to
-// its end without a call that fails, and the tracer ends after it.
+// its end without a call that fails or hangs, and the keeper, or the tracer,
+// ends after it.
 func TestKilledWatcher(t *testing.T) {
-	byMethod(t, byPtrace, func(t *testing.T, method string) {
+	byMethod(t, tracing, func(t *testing.T, method string) {
 		for attempt := range 10 {
 			scene(t)
-			command := role(t, asWatcher, method, "sh", "-c", `exec 2>errors; echo x > begun; i=0
-				while [ $i -lt 100 ]; do echo x > f$i || exit 1; /bin/true || exit 1; i=$((i+1)); done; echo done > done`)
+			command := role(t, asWatcher, method, "sh", "-c", `exec 2>errors; echo x > begun; for p in 1 2 3 4; do
+				(i=0; while [ $i -lt 20 ]; do echo x > f$p.$i || exit 1; /bin/true || exit 1; i=$((i+1)); done) & done; wait; echo done > done`)
 			if err := command.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -328,12 +330,15 @@ func TestKilledWatcher(t *testing.T) {
 			if said, _ := os.ReadFile("errors"); len(said) > 0 {
 				t.Errorf("attempt %d: %s", attempt, said)
 			}
-			text, _ := os.ReadFile("tracer")
-			tracer, err := strconv.Atoi(string(text))
+			if made, _ := filepath.Glob("f*"); len(made) != 4*20 {
+				t.Errorf("attempt %d: %d files", attempt, len(made))
+			}
+			text, _ := os.ReadFile("keeper")
+			keeper, err := strconv.Atoi(string(text))
 			if err != nil {
 				t.Fatal(err)
 			}
-			waitUntil(t, "the tracer's end", isGone(tracer))
+			waitUntil(t, "the keeper's end", isGone(keeper))
 		}
 	})
 }

@@ -155,7 +155,7 @@ func (r *reporter) connect(n *heldCall) {
 		return
 	}
 	raw := make([]byte, size)
-	if got, err := memory(n.tid).read(raw, n.args[1]); err != nil || got < len(raw) || !n.by.holds() {
+	if got, err := memory(n.tid).read(raw, n.args[1]); err != nil || got < len(raw) || !n.by.holds(n) {
 		return
 	}
 	if address := endpoint(raw); address != "" {
@@ -215,7 +215,7 @@ func (r *reporter) paths(n *heldCall, abi *abi, call call) {
 			flags = binary.LittleEndian.Uint64(how[:])
 		}
 	}
-	if !n.by.holds() {
+	if !n.by.holds(n) {
 		return
 	}
 	r.otherMounts(n.tid)
