@@ -25,7 +25,7 @@ test-full: build tools ## The same three times anew, and 50,000 inputs for a fuz
 	go test -count 3 -timeout 60m ./...
 	.ci/fuzz 50000x
 
-bench: build $(ENVS) ## Measure convrun against the bare command, in pairs
+bench: build tools $(CACHE)/python/reprozip/.made ## Measure convrun and its like against the bare command, in pairs
 	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./cmd/convrun ./runner/trace
 
 lint: $(CACHE)/bin/staticcheck ## Check form; writes nothing
