@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
-	o, err := Run(context.Background(), Command{Argv: os.Args[1:], Environ: environ, NoObserver: true, Grace: grace, Own: []string{name}})
+	o, err := Run(context.Background(), Command{Argv: os.Args[1:], Environ: environ, Method: os.Getenv(asMethod), NoObserver: true, Grace: grace, Own: []string{name}})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(125)
@@ -80,7 +80,7 @@ func convrun(t *testing.T, observation string, argv ...string) *exec.Cmd {
 
 func needTracing(t *testing.T) {
 	t.Helper()
-	run, err := trace.Prepare(trace.Command{Argv: []string{"true"}}, trace.SeccompNotify, func(*trace.Event) {})
+	run, err := trace.Prepare(trace.Command{Argv: []string{"true"}}, watchedBy(), func(*trace.Event) {})
 	if err == nil {
 		run.Close()
 		return
@@ -114,6 +114,9 @@ func observe(t *testing.T, command Command, script string) *Observation {
 		command.Argv = []string{"/bin/sh", "-c", script}
 	}
 	command.Environ, command.NoObserver = os.Environ(), true
+	if command.Method == "" {
+		command.Method = os.Getenv(asMethod)
+	}
 	if command.Grace == 0 {
 		command.Grace = 5 * time.Second
 	}
@@ -216,7 +219,7 @@ func TestFilesOfARun(t *testing.T) {
 			if got := lines(o, dir); !slices.Equal(got, c.want) {
 				t.Errorf("got    %q\nwanted %q", got, c.want)
 			}
-			if o.Capture.Method != trace.SeccompNotify || len(o.Capture.Reasons) > 0 {
+			if o.Capture.Method != watchedBy() || len(o.Capture.Reasons) > 0 {
 				t.Errorf("captured by %s, incomplete: %q", o.Capture.Method, o.Capture.Reasons)
 			}
 		})
@@ -306,7 +309,7 @@ func readObservation(t *testing.T, name string) *Observation {
 
 func TestDaemonIsLeftRunning(t *testing.T) {
 	needTracing(t)
-	for _, method := range []string{trace.SeccompNotify, trace.Snapshot} {
+	for _, method := range []string{watchedBy(), trace.Snapshot} {
 		dir := folder(t, nil)
 		start := time.Now()
 		o := observe(t, Command{Grace: 200 * time.Millisecond, Method: method}, "setsid sh -c 'sleep 3; echo x > late' >/dev/null 2>&1 & exit 3")
