@@ -455,7 +455,7 @@ func (r *reporter) twoNames(event *Event, dir int, path string, dir2 int, path2 
 // parent, rename(2) and link(2).
 func refused(event *Event, parent string, flags uint64, found *located) bool {
 	var stat unix.Stat_t
-	if unix.Stat(parent, &stat) == nil && stat.Dev != found.id.Dev {
+	if onOtherMount(parent, found.handle) {
 		return true // EXDEV
 	}
 	if unix.Lstat(event.Path2, &stat) != nil {
@@ -473,6 +473,17 @@ func refused(event *Event, parent string, flags uint64, found *located) bool {
 		return true // two names of one file: nothing happens
 	}
 	return directory && !isEmpty(event.Path2)
+}
+
+// onOtherMount tells whether directory is known to lie on another mount than
+// what handle is open on. Device numbers do not tell: a file and its folder can
+// have two in an overlay.
+func onOtherMount(directory string, handle int) bool {
+	var one, other unix.Statx_t
+	if unix.Statx(unix.AT_FDCWD, directory, 0, unix.STATX_MNT_ID, &one) != nil || unix.Statx(handle, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &other) != nil {
+		return false
+	}
+	return one.Mask&other.Mask&unix.STATX_MNT_ID != 0 && one.Mnt_id != other.Mnt_id
 }
 
 func isEmpty(directory string) bool {

@@ -119,6 +119,43 @@ func scene(t *testing.T) string {
 	return dir
 }
 
+// TestMounts: in an overlay, a file and its folder can be of two devices, and
+// renames within it work; between mounts none does.
+func TestMounts(t *testing.T) {
+	byMethod(t, tracing, func(t *testing.T, method string) {
+		dir := scene(t)
+		for _, name := range []string{"low", "merged", "upper"} {
+			if err := os.Mkdir(name, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		mount(t, "tmpfs", "upper", "")
+		for _, name := range []string{"upper/files", "upper/work"} {
+			if err := os.Mkdir(name, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		mount(t, "overlay", "merged", "lowerdir=low,upperdir=upper/files,workdir=upper/work")
+		events, _, _ := watch(t, method, "sh", "-c", `exec 2>/dev/null; : > merged/a; mkdir merged/d; mv merged/a merged/d/b
+			mkdir same; mount --bind . same && python3 -c 'import os; os.rename("in put", "same/x")'; umount same`)
+		if got := below(dir, events); !slices.Contains(got, "mv merged/a merged/d/b") || slices.Contains(got, "mv in put same/x") {
+			t.Errorf("seen %q", got)
+		}
+	})
+}
+
+func mount(t *testing.T, kind, target, options string) {
+	t.Helper()
+	if err := syscall.Mount(kind, target, kind, 0, options); err != nil {
+		t.Skip("mounts need root: ", err)
+	}
+	path, err := filepath.Abs(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(path, 0) })
+}
+
 func TestExitBySignal(t *testing.T) {
 	byMethod(t, Methods(), func(t *testing.T, method string) {
 		_, exit, _ := watch(t, method, "sh", "-c", "kill -TERM $$")
