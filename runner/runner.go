@@ -214,31 +214,51 @@ func (w *watch) enter(e *trace.Event) *record {
 		w.replaces(e)
 	}
 	r := w.files.add(e)
+	if e.Op == trace.Exchange {
+		w.exchanged(e)
+	}
 	if r == nil {
 		return nil
 	}
 	if e.Op == trace.Exec {
 		w.execute(e, r)
 	}
-	if r.read && r.content == nil && e.ID != (trace.FileID{}) {
-		w.read(e, r)
-	}
+	w.read(r, e.Path, e.Handle, e.ID)
 	return r
+}
+
+// exchanged sees to the digest of the file that Path2 names until the call
+// goes on.
+func (w *watch) exchanged(e *trace.Event) {
+	if other := w.files.byPath[e.Path]; other != nil {
+		w.read(other, e.Path2, -1, e.ID2)
+		if other.content != nil {
+			w.hash.aboutToMove(other.content)
+		}
+	}
 }
 
 // replaces prepares for the loss of names that files wait under to be hashed.
 func (w *watch) replaces(e *trace.Event) {
 	if e.Mode&typeMask == typeDirectory {
 		w.hash.aboutToMove(nil)
-	} else if over := w.files.byPath[e.Path2]; over != nil && over.content != nil {
+	}
+	if over := w.files.byPath[e.Path2]; over != nil && over.content != nil {
 		w.hash.aboutToMove(over.content)
 	}
 }
 
-// read sees to the digest of what the run reads.
-func (w *watch) read(e *trace.Event, r *record) {
-	r.class = w.class.class(e.Path, r.executed)
-	r.content = w.hash.queue(e.Path, e.Handle, e.ID, installed(r.class))
+// read sees to the digest of what the run reads: of r, which is at path and in
+// the state id.
+func (w *watch) read(r *record, path string, handle int, id trace.FileID) {
+	if !r.read || r.content != nil || id == (trace.FileID{}) {
+		return
+	}
+	if path == "" {
+		path = r.path // it has no name any more
+	}
+	r.class = w.class.class(path, r.executed)
+	r.content = w.hash.queue(path, handle, id, installed(r.class))
 }
 
 func (w *watch) execute(e *trace.Event, r *record) {
@@ -272,8 +292,8 @@ func (w *watch) fileLoaders(e *trace.Event, depth int) {
 			continue
 		}
 		w.class.addInterpreter(loader.Path)
-		if r := w.files.add(loader); r != nil && r.content == nil {
-			w.read(loader, r)
+		if r := w.files.add(loader); r != nil {
+			w.read(r, loader.Path, loader.Handle, loader.ID)
 		}
 		w.fileLoaders(loader, depth-1)
 		closeHandle(loader.Handle)

@@ -242,7 +242,7 @@ func (r *reporter) truncate(event *Event, dir int, path string) {
 
 // hasContent tells whether l is a file whose bytes can be recorded.
 func (r *reporter) hasContent(found *located) bool {
-	return found.links > 0 && found.mode&unix.S_IFMT == unix.S_IFREG && !r.res.isPseudo(found)
+	return found.mode&unix.S_IFMT == unix.S_IFREG && !r.res.isPseudo(found)
 }
 
 func (r *reporter) open(event *Event, dir int, path string, flags uint64) {
@@ -314,6 +314,9 @@ func accessOf(flags uint64) Access {
 func (r *reporter) report(event *Event, found located) {
 	event.Path, event.Handle, event.ID = found.path, found.handle, found.id
 	event.Mode, event.Links = found.mode, found.links
+	if found.isNameless() && event.Op != Exec {
+		event.Path = ""
+	}
 	r.sink(event)
 }
 
@@ -397,7 +400,7 @@ func (r *reporter) twoNames(event *Event, dir int, path string, dir2 int, path2 
 }
 
 // refused tells whether the kernel will not give found the name event.Path2 in
-// parent, rename(2) and link(2).
+// parent, rename(2) and link(2). Of an Exchange it describes what has that name.
 func refused(event *Event, parent string, flags uint64, found *located) bool {
 	var stat unix.Stat_t
 	if unix.Stat(parent, &stat) == nil && stat.Dev != found.id.Dev {
@@ -409,6 +412,7 @@ func refused(event *Event, parent string, flags uint64, found *located) bool {
 	directory := stat.Mode&unix.S_IFMT == unix.S_IFDIR
 	switch {
 	case event.Op == Exchange:
+		event.ID2, event.Mode2 = idOf(&stat), stat.Mode
 		return false
 	case event.Op == Link, flags&renameNoReplace != 0:
 		return true // EEXIST

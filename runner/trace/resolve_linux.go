@@ -45,6 +45,16 @@ func (l *located) close() {
 	}
 }
 
+// isNameless tells whether the file cannot be found at its path: it has lost
+// that name, or never had one.
+func (l *located) isNameless() bool {
+	if l.handle < 0 || !strings.HasSuffix(l.path, " (deleted)") {
+		return false
+	}
+	var stat unix.Stat_t // a name may end like this, too
+	return unix.Lstat(l.path, &stat) != nil || idOf(&stat).Inode() != l.id.Inode()
+}
+
 // file locates what path means to thread tid. Links are followed unless
 // noFollow; with create, the name where the kernel would make a file is
 // located too.
