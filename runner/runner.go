@@ -209,6 +209,9 @@ func (w *watch) event(e *trace.Event) {
 func (w *watch) enter(e *trace.Event) *record {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if e.Op == trace.Exec && !w.loaded[e.ID] && cannotStart(e) {
+		return nil
+	}
 	w.readsCompiled(e)
 	if e.Path2 != "" {
 		w.replaces(e)
@@ -286,7 +289,8 @@ func (w *watch) fileLoaders(e *trace.Event, depth int) {
 		return
 	}
 	w.loaded[e.ID] = true
-	for _, name := range loadersOf(e.Handle) {
+	names, _ := loadersOf(e.Handle)
+	for _, name := range names {
 		loader, err := openLoader(e.TID, name)
 		if err != nil {
 			continue

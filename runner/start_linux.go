@@ -17,10 +17,12 @@ import (
 
 // loadersOf are the files that the kernel itself opens to run the program
 // behind handle: the interpreter of a #! line, or the one an ELF file asks for.
-func loadersOf(handle int) []string {
+// known is false for a file in neither form, which the kernel refuses unless
+// it was told of another program for it, binfmt_misc.
+func loadersOf(handle int) (loaders []string, known bool) {
 	file, err := openHandle(handle, "")
 	if err != nil {
-		return nil
+		return nil, true // who may execute a program may not always read it
 	}
 	defer file.Close()
 	var head [256]byte // BINPRM_BUF_SIZE
@@ -28,23 +30,48 @@ func loadersOf(handle int) []string {
 	if line, ok := bytes.CutPrefix(head[:n], []byte("#!")); ok {
 		line, _, _ = bytes.Cut(line, []byte("\n"))
 		if fields := strings.Fields(string(line)); len(fields) > 0 {
-			return fields[:1]
+			return fields[:1], true
 		}
-		return nil
+		return nil, false
+	}
+	if !bytes.HasPrefix(head[:n], []byte(elf.ELFMAG)) {
+		return nil, false
 	}
 	program, err := elf.NewFile(file)
 	if err != nil {
-		return nil
+		return nil, true
 	}
 	for _, segment := range program.Progs {
 		if segment.Type == elf.PT_INTERP && segment.Filesz < 4096 {
 			path := make([]byte, segment.Filesz)
 			if _, err := segment.ReadAt(path, 0); err == nil {
-				return []string{string(bytes.TrimRight(path, "\x00"))}
+				return []string{string(bytes.TrimRight(path, "\x00"))}, true
 			}
 		}
 	}
-	return nil
+	return nil, true
+}
+
+// cannotStart tells whether the kernel will refuse to execute a program that
+// the caller may execute: execve(2), ENOEXEC and ENOENT.
+func cannotStart(e *trace.Event) bool {
+	loaders, known := loadersOf(e.Handle)
+	if !known {
+		// Besides "register" and "status".
+		formats, _ := filepath.Glob("/proc/sys/fs/binfmt_misc/*")
+		return len(formats) <= 2
+	}
+	if len(loaders) == 0 || !filepath.IsAbs(loaders[0]) || !sharesRoot(e.TID) {
+		return false // nothing is missing, or that cannot be told from here
+	}
+	_, err := os.Stat(loaders[0])
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+func sharesRoot(tid int) bool {
+	own, err := os.Stat("/")
+	theirs, err2 := os.Stat("/proc/" + strconv.Itoa(tid) + "/root")
+	return err == nil && err2 == nil && os.SameFile(own, theirs)
 }
 
 // openLoader finds the file that name means to thread tid. The event's Handle

@@ -8,7 +8,9 @@ import (
 	"github.com/convrun/convrun/runner/trace"
 )
 
-func loadersOf(int) []string { return nil }
+func loadersOf(int) (loaders []string, known bool) { return nil, true }
+
+func cannotStart(*trace.Event) bool { return false }
 
 func openLoader(int, string) (*trace.Event, error) { return nil, errors.ErrUnsupported }
 
