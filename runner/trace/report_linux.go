@@ -155,18 +155,17 @@ func (r *reporter) paths(n *heldCall, abi *abi, call call) {
 		r.unreadable(n.tid, err)
 		return
 	}
-	flags := call.fixed
+	how := unix.OpenHow{Flags: call.fixed}
 	if call.flags >= 0 {
-		flags |= n.args[call.flags]
+		how.Flags |= n.args[call.flags]
 		if call.name == "openat2" {
-			// struct open_how begins with the 64-bit flags.
-			var how [8]byte
-			if _, err := memory(n.tid).read(how[:], n.args[2]); err != nil {
+			var ok bool
+			if how, ok = openHow(n); !ok {
 				return
 			}
-			flags = binary.LittleEndian.Uint64(how[:])
 		}
 	}
+	flags := how.Flags
 	if !n.by.holds() {
 		return
 	}
@@ -175,7 +174,7 @@ func (r *reporter) paths(n *heldCall, abi *abi, call call) {
 	dir, dir2 := dirArgument(n, call.dir), dirArgument(n, call.dir2)
 	switch call.op {
 	case Open:
-		r.open(&event, dir, first, flags)
+		r.open(&event, dir, first, how)
 	case Exec:
 		r.exec(&event, n, abi, call, dir, first, flags)
 	case Truncate:
@@ -188,6 +187,21 @@ func (r *reporter) paths(n *heldCall, abi *abi, call call) {
 		}
 		r.twoNames(&event, dir, first, dir2, second, flags)
 	}
+}
+
+// openHow reads the third argument of openat2(2); ok is false when the kernel
+// will refuse it.
+func openHow(n *heldCall) (how unix.OpenHow, ok bool) {
+	var raw [unix.SizeofOpenHow]byte
+	if n.args[3] < uint64(len(raw)) {
+		return how, false
+	}
+	if got, err := memory(n.tid).read(raw[:], n.args[2]); err != nil || got < len(raw) {
+		return how, false
+	}
+	le := binary.LittleEndian
+	how = unix.OpenHow{Flags: le.Uint64(raw[:]), Mode: le.Uint64(raw[8:]), Resolve: le.Uint64(raw[16:])}
+	return how, how.Mode == 0 || how.Flags&(oCreat|oTmpfile) != 0
 }
 
 func (r *reporter) path(n *heldCall, argument int) (string, error) {
@@ -219,7 +233,7 @@ func dirArgument(n *heldCall, argument int) int {
 // reach it. Where the kernel will refuse the process too, nothing is missed.
 func (r *reporter) missed(tid int, err error) {
 	for _, same := range []error{
-		errNotThere, unix.ENOENT, unix.ENOTDIR, unix.ELOOP, unix.EACCES, unix.ENAMETOOLONG, unix.EBADF, unix.EINVAL, unix.ENXIO, unix.ESRCH,
+		errNotThere, unix.ENOENT, unix.ENOTDIR, unix.ELOOP, unix.EACCES, unix.ENAMETOOLONG, unix.EBADF, unix.EINVAL, unix.ENXIO, unix.ESRCH, unix.EXDEV,
 	} {
 		if errors.Is(err, same) {
 			return
@@ -245,13 +259,21 @@ func (r *reporter) hasContent(found *located) bool {
 	return found.mode&unix.S_IFMT == unix.S_IFREG && !r.res.isPseudo(found)
 }
 
-func (r *reporter) open(event *Event, dir int, path string, flags uint64) {
+func (r *reporter) open(event *Event, dir int, path string, how unix.OpenHow) {
+	flags := how.Flags
 	tmpfile := uint64(oTmpfile | unix.O_DIRECTORY)
 	if flags&oPath != 0 || flags&tmpfile == tmpfile {
 		return // no content is reached, or none that has a name yet
 	}
 	exclusive := flags&(oCreat|oExcl) == oCreat|oExcl
-	found, err := r.res.file(event.TID, dir, path, flags&unix.O_NOFOLLOW != 0 || exclusive, flags&oCreat != 0)
+	noFollow, create := flags&unix.O_NOFOLLOW != 0 || exclusive, flags&oCreat != 0
+	var found located
+	var err error
+	if how.Resolve == 0 {
+		found, err = r.res.file(event.TID, dir, path, noFollow, create)
+	} else {
+		found, err = r.res.restricted(event.TID, dir, path, noFollow, create, how.Resolve)
+	}
 	if err != nil {
 		r.missed(event.TID, err)
 		return

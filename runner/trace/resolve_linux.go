@@ -102,15 +102,9 @@ func (r *resolver) newName(tid, dir int, path string, links int) (located, error
 
 // parent locates the directory that holds the last element of path.
 func (r *resolver) parent(tid, dir int, path string) (parent, base string, err error) {
-	path = strings.TrimRight(path, "/")
-	slash := strings.LastIndexByte(path, '/')
-	base = path[slash+1:]
-	if base == "" || base == "." || base == ".." {
+	directory, base := splitPath(path)
+	if base == "" {
 		return "", "", errNotThere
-	}
-	directory := path[:slash+1]
-	if directory == "" {
-		directory = "."
 	}
 	handle, err := r.open(tid, dir, directory, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC)
 	if err != nil {
@@ -119,6 +113,21 @@ func (r *resolver) parent(tid, dir int, path string) (parent, base string, err e
 	defer unix.Close(handle)
 	parent, err = pathOf(handle)
 	return parent, base, err
+}
+
+// splitPath gives the last element of path, empty when that is no name, and the
+// directory that holds it.
+func splitPath(path string) (directory, base string) {
+	path = strings.TrimRight(path, "/")
+	slash := strings.LastIndexByte(path, '/')
+	directory, base = path[:slash+1], path[slash+1:]
+	if directory == "" {
+		directory = "."
+	}
+	if base == "." || base == ".." {
+		base = ""
+	}
+	return directory, base
 }
 
 // open opens path as thread tid would see it.
@@ -236,9 +245,61 @@ func openInRoot(proc string, dir int, path string, flags int) (int, error) {
 		}
 		path = start + "/" + path
 	}
-	how := unix.OpenHow{Flags: uint64(flags), Resolve: unix.RESOLVE_IN_ROOT}
+	return retryOpenat2(root, path, flags, unix.RESOLVE_IN_ROOT)
+}
+
+// restricted is file for the resolve field of openat2(2), which is left to the
+// kernel again.
+func (r *resolver) restricted(tid, dir int, path string, noFollow, create bool, resolve uint64) (located, error) {
+	none := located{handle: -1}
+	proc := "/proc/" + strconv.Itoa(tid)
+	start, err := retryOpen(startOf(proc, dir), unix.O_PATH|unix.O_CLOEXEC)
+	if resolve &^= resolveCached; strings.HasPrefix(path, "/") && resolve&(unix.RESOLVE_BENEATH|unix.RESOLVE_IN_ROOT) == 0 {
+		// Absolute: the directory does not matter.
+		path = ownProc(proc, path)
+		if err == nil {
+			unix.Close(start)
+		}
+		start, err = retryOpen(proc+"/root", unix.O_PATH|unix.O_CLOEXEC)
+		if r.foreignRoots && hasOtherRoot(proc) {
+			resolve |= unix.RESOLVE_IN_ROOT
+		}
+	}
+	if err != nil {
+		return none, err
+	}
+	defer unix.Close(start)
+	flags := unix.O_PATH | unix.O_CLOEXEC
+	if noFollow {
+		flags |= unix.O_NOFOLLOW
+	}
+	handle, err := retryOpenat2(start, path, flags, resolve)
+	if err == nil {
+		return locate(handle)
+	}
+	directory, base := splitPath(path)
+	if !errors.Is(err, unix.ENOENT) || !create || base == "" {
+		return none, err
+	}
+	if handle, err = retryOpenat2(start, directory, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, resolve); err != nil {
+		return none, err
+	}
+	defer unix.Close(handle)
+	if link, err := retryOpenat(handle, base, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC); err == nil {
+		unix.Close(link)
+		return none, errDangling
+	}
+	parent, err := pathOf(handle)
+	none.path = filepath.Join(parent, base)
+	return none, err
+}
+
+var errDangling = errors.New("openat2 with restrictions makes a file through a link")
+
+func retryOpenat2(dir int, path string, flags int, resolve uint64) (int, error) {
+	how := unix.OpenHow{Flags: uint64(flags), Resolve: resolve}
 	for {
-		fd, err := unix.Openat2(root, path, &how)
+		fd, err := unix.Openat2(dir, path, &how)
 		if !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.EAGAIN) {
 			return fd, err
 		}

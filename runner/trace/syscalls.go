@@ -46,13 +46,14 @@ const (
 	creatFlag = oCreat | oWronly | oTrunc
 )
 
-// Values of renameat2(2) and openat(2).
+// Values of renameat2(2), openat(2) and openat2(2).
 const (
 	renameNoReplace = 1 << 0
 	renameExchange  = 1 << 1
 	atFDCWD         = -100
 	atSymlinkFollow = 0x400
 	atEmptyPath     = 0x1000
+	resolveCached   = 0x20
 )
 
 // shapes are the calls that are watched, with the positions of what matters;
