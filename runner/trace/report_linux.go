@@ -178,7 +178,7 @@ func (r *reporter) paths(n *heldCall, abi *abi, call call) {
 	case Exec:
 		r.exec(&event, n, abi, call, dir, first, flags)
 	case Truncate:
-		r.truncate(&event, dir, first)
+		r.truncate(&event, dir, first, lengthArgument(n, abi, call))
 	case Remove:
 		r.name(&event, dir, first)
 	case Rename, Link:
@@ -242,7 +242,25 @@ func (r *reporter) missed(tid int, err error) {
 	r.gap(tid, fmt.Sprintf("a file that it uses could not be looked up (%v)", err))
 }
 
-func (r *reporter) truncate(event *Event, dir int, path string) {
+// lengthArgument is the length that truncate(2) is given. 32-bit systems have
+// another call with a longer one, in two registers.
+func lengthArgument(n *heldCall, abi *abi, call call) int64 {
+	switch {
+	case call.name == "truncate64":
+		return int64(n.args[2]<<32 | n.args[1]&(1<<32-1))
+	case abi.pointerBytes == 4:
+		return int64(int32(n.args[1]))
+	}
+	return int64(n.args[1])
+}
+
+func (r *reporter) truncate(event *Event, dir int, path string, length int64) {
+	if length < 0 {
+		return // EINVAL
+	}
+	if length == 0 {
+		event.Access = Discard
+	}
 	found, err := r.res.file(event.TID, dir, path, false, false)
 	if err != nil {
 		r.missed(event.TID, err)
