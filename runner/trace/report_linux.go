@@ -434,6 +434,10 @@ func (r *reporter) twoNames(event *Event, dir int, path string, dir2 int, path2 
 		return
 	}
 	event.Path2 = strings.TrimRight(parent, "/") + "/" + base
+	if len(event.Path2) >= pathMax {
+		r.missed(event.TID, errDeep)
+		return
+	}
 	if !refused(event, parent, flags, &found) {
 		r.report(event, found)
 	}

@@ -15,7 +15,11 @@ import (
 
 const maxLinks = 40 // as the kernel, MAXSYMLINKS
 
-var errNotThere = errors.New("no such file")
+var (
+	errNotThere = errors.New("no such file")
+	// errDeep: relative names lead to files that no absolute one can.
+	errDeep = errors.New("its path has more than 4095 bytes")
+)
 
 // resolver finds the file that a thread means by a path, while that thread is
 // held.
@@ -82,6 +86,9 @@ func (r *resolver) newName(tid, dir int, path string, links int) (located, error
 		return none, err
 	}
 	name := filepath.Join(parent, base)
+	if len(name) >= pathMax {
+		return none, errDeep
+	}
 	link, err := r.open(tid, unix.AT_FDCWD, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC)
 	if err != nil {
 		none.path = name
@@ -290,7 +297,9 @@ func (r *resolver) restricted(tid, dir int, path string, noFollow, create bool, 
 		return none, errDangling
 	}
 	parent, err := pathOf(handle)
-	none.path = filepath.Join(parent, base)
+	if none.path = filepath.Join(parent, base); err == nil && len(none.path) >= pathMax {
+		err = errDeep
+	}
 	return none, err
 }
 
@@ -339,7 +348,10 @@ func locate(handle int) (located, error) {
 func pathOf(handle int) (string, error) {
 	var buffer [pathMax]byte
 	n, err := unix.Readlink("/proc/self/fd/"+strconv.Itoa(handle), buffer[:])
-	if err != nil {
+	switch {
+	case errors.Is(err, unix.ENAMETOOLONG):
+		return "", errDeep
+	case err != nil:
 		return "", err
 	}
 	return string(buffer[:n]), nil
