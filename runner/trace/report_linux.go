@@ -50,7 +50,7 @@ func (r *reporter) look(n *heldCall) {
 	case Gap:
 		r.special(n.tid, call.name)
 	case Connect:
-		r.connect(n)
+		r.connect(n, call)
 	case Signal:
 		r.signal(n)
 	default:
@@ -101,18 +101,48 @@ func (r *reporter) otherMounts(tid int) {
 	}
 }
 
-func (r *reporter) connect(n *heldCall) {
-	size := n.args[2]
+func (r *reporter) connect(n *heldCall, call call) {
+	at, size := n.args[1], n.args[2]
+	if call.name == "socketcall" {
+		const connect = 3 // SYS_CONNECT, include/uapi/linux/net.h
+		var raw [12]byte  // the arguments proper, 32 bits each
+		if got, err := memory(n.tid).read(raw[:], at); n.args[0] != connect || err != nil || got < len(raw) {
+			return
+		}
+		at, size = uint64(binary.LittleEndian.Uint32(raw[4:])), uint64(binary.LittleEndian.Uint32(raw[8:]))
+	}
 	if size < 2 || size > 128 {
 		return
 	}
 	raw := make([]byte, size)
-	if got, err := memory(n.tid).read(raw, n.args[1]); err != nil || got < len(raw) || !n.by.holds() {
+	if got, err := memory(n.tid).read(raw, at); err != nil || got < len(raw) || !n.by.holds() {
 		return
 	}
-	if address := endpoint(raw); address != "" {
+	address := endpoint(raw)
+	if binary.NativeEndian.Uint16(raw) == unix.AF_UNIX {
+		address = r.localSocket(n.tid, string(raw[2:]))
+	}
+	if address != "" {
 		r.sink(&Event{Op: Connect, TID: n.tid, Handle: -1, Address: address})
 	}
+}
+
+// localSocket reads the name in a struct sockaddr_un, unix(7): a path, or after
+// a NUL any bytes; "" when nobody can be listening there.
+func (r *reporter) localSocket(tid int, name string) string {
+	if abstract, ok := strings.CutPrefix(name, "\x00"); ok {
+		return "unix @" + abstract
+	}
+	path, _, _ := strings.Cut(name, "\x00")
+	found, err := r.res.file(tid, atFDCWD, path, false, false)
+	if err != nil {
+		return ""
+	}
+	defer found.close()
+	if found.mode&unix.S_IFMT != unix.S_IFSOCK || !permitted(found.handle, unix.W_OK) {
+		return ""
+	}
+	return "unix " + found.path
 }
 
 // endpoint reads a struct sockaddr_in or sockaddr_in6; "" is any other family.

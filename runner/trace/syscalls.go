@@ -75,6 +75,7 @@ var shapes = []call{
 	{name: "link", op: Link, dir: -1, path: 0, dir2: -1, path2: 1, flags: -1},
 	{name: "linkat", op: Link, dir: 0, path: 1, dir2: 2, path2: 3, flags: 4},
 	{name: "connect", op: Connect, dir: -1, path: -1, flags: -1, path2: -1},
+	{name: "socketcall", op: Connect, dir: -1, path: -1, flags: -1, path2: -1},
 	{name: "kill", op: Signal, path: -1, path2: -1},
 	{name: "io_uring_setup", op: Gap, path: -1, path2: -1},
 	{name: "open_by_handle_at", op: Gap, path: -1, path2: -1},
@@ -97,7 +98,7 @@ var (
 	}
 	i386Numbers = map[string]int{
 		"open": 5, "creat": 8, "link": 9, "unlink": 10, "execve": 11, "mount": 21, "kill": 37, "rename": 38, "chroot": 61,
-		"truncate": 92, "truncate64": 193, "pivot_root": 217, "openat": 295, "unlinkat": 301, "renameat": 302, "linkat": 303,
+		"truncate": 92, "socketcall": 102, "truncate64": 193, "pivot_root": 217, "openat": 295, "unlinkat": 301, "renameat": 302, "linkat": 303,
 		"unshare": 310, "open_by_handle_at": 342, "setns": 346, "renameat2": 353, "execveat": 358, "connect": 362,
 		"io_uring_setup": 425, "move_mount": 429, "openat2": 437,
 	}

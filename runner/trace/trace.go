@@ -103,7 +103,9 @@ type Event struct {
 	// PID, Parent and Argv are set by Exec.
 	PID, Parent int
 	Argv        []string
-	// Address is set by Connect: "tcp4 192.0.2.1:443" for example.
+	// Address is set by Connect: "ip4 192.0.2.1:443", "ip6 [::1]:443", or
+	// "unix /run/x" for a socket on this machine, with "@" before the name of
+	// one that is no file.
 	Address string
 	// Reason is set by Gap.
 	Reason string
