@@ -333,7 +333,33 @@ func (r *reporter) open(event *Event, dir int, path string, how unix.OpenHow) {
 			return
 		}
 	}
-	r.report(event, found)
+	if !lacksDescriptor(event.TID) {
+		r.report(event, found)
+	}
+}
+
+// lacksDescriptor tells whether a thread has as many files open as it may:
+// open(2), EMFILE.
+func lacksDescriptor(tid int) bool {
+	var limit unix.Rlimit
+	if err := unix.Prlimit(tid, unix.RLIMIT_NOFILE, nil, &limit); err != nil || limit.Cur > 1<<30 {
+		return false
+	}
+	// The lowest free number is given out first, so the last one tells enough
+	// as a rule.
+	open := "/proc/" + strconv.Itoa(tid) + "/fd"
+	var stat unix.Stat_t
+	if limit.Cur > 0 && unix.Lstat(open+"/"+strconv.Itoa(int(limit.Cur)-1), &stat) != nil {
+		return false
+	}
+	taken := 0
+	entries, err := os.ReadDir(open)
+	for _, entry := range entries {
+		if number, err := strconv.ParseUint(entry.Name(), 10, 64); err == nil && number < limit.Cur {
+			taken++
+		}
+	}
+	return err == nil && uint64(taken) == limit.Cur
 }
 
 // permitted tells whether the access can succeed, as far as rights and
