@@ -20,6 +20,8 @@ type reporter struct {
 	sink Sink
 	res  resolver
 	abis []abi
+	// rights are those of the thread that is looked at.
+	rights borrowed
 	// ownPID and ownGroup are convrun's own process and process group.
 	ownPID, ownGroup int
 	gaps             map[string]bool
@@ -88,15 +90,17 @@ func (r *reporter) special(tid int, name string) {
 		r.gap(tid, "it uses io_uring, whose file operations are invisible to tracing")
 	case "open_by_handle_at":
 		r.gap(tid, "it opens files by handle, whose names cannot be seen")
-	default:
+	case "chroot", "pivot_root", "unshare", "setns", "mount", "move_mount":
 		// From here on a path may mean another file than it does to convrun.
-		r.res.foreignRoots = true
+		r.res.foreignRoots, r.rights.possible = true, true
+	default:
+		r.rights.possible = true
 	}
 }
 
 // otherMounts says so when a thread's paths are not convrun's.
 func (r *reporter) otherMounts(tid int) {
-	if r.res.foreignRoots && inOtherNamespace("/proc/"+strconv.Itoa(tid)) {
+	if r.res.foreignRoots && inOther("mnt", "/proc/"+strconv.Itoa(tid)) {
 		r.gap(tid, "it has mounts of its own, so the paths of its files may lead elsewhere outside of it")
 	}
 }
@@ -139,7 +143,7 @@ func (r *reporter) localSocket(tid int, name string) string {
 		return ""
 	}
 	defer found.close()
-	if found.mode&unix.S_IFMT != unix.S_IFSOCK || !permitted(found.handle, unix.W_OK) {
+	if found.mode&unix.S_IFMT != unix.S_IFSOCK || !r.permitted(found.handle, unix.W_OK) {
 		return ""
 	}
 	return "unix " + found.path
@@ -200,6 +204,10 @@ func (r *reporter) paths(n *heldCall, abi *abi, call call) {
 		return
 	}
 	r.otherMounts(n.tid)
+	if !r.rights.borrow(n.tid) {
+		r.gap(n.tid, "it has a user namespace of its own, so that it is not known which files it was refused")
+	}
+	defer r.rights.giveBack()
 	event := Event{Op: call.op, TID: n.tid, Requested: first, Handle: -1}
 	dir, dir2 := dirArgument(n, call.dir), dirArgument(n, call.dir2)
 	switch call.op {
@@ -297,7 +305,7 @@ func (r *reporter) truncate(event *Event, dir int, path string, length int64) {
 		return
 	}
 	defer found.close()
-	if r.hasContent(&found) && permitted(found.handle, unix.W_OK) {
+	if r.hasContent(&found) && r.permitted(found.handle, unix.W_OK) {
 		r.report(event, found)
 	}
 }
@@ -329,7 +337,7 @@ func (r *reporter) open(event *Event, dir int, path string, how unix.OpenHow) {
 	defer found.close()
 	event.Access = accessOf(flags)
 	if found.handle >= 0 {
-		if exclusive || flags&unix.O_DIRECTORY != 0 || !r.hasContent(&found) || !permitted(found.handle, event.Access.mode()) {
+		if exclusive || flags&unix.O_DIRECTORY != 0 || !r.hasContent(&found) || !r.permitted(found.handle, event.Access.mode()) {
 			return
 		}
 	}
@@ -362,11 +370,10 @@ func lacksDescriptor(tid int) bool {
 	return err == nil && uint64(taken) == limit.Cur
 }
 
-// permitted tells whether the access can succeed, as far as rights and
-// read-only mounts go. The command has convrun's own rights unless a set-uid
-// program changed them.
-func permitted(handle int, mode uint32) bool {
-	if mode == unix.R_OK && unix.Geteuid() == 0 {
+// permitted tells whether the thread's rights, and read-only mounts, allow the
+// access.
+func (r *reporter) permitted(handle int, mode uint32) bool {
+	if mode == unix.R_OK && !r.rights.taken && unix.Geteuid() == 0 {
 		return true
 	}
 	err := unix.Faccessat2(handle, "", mode, unix.AT_EMPTY_PATH|unix.AT_EACCESS)
@@ -413,6 +420,7 @@ func (r *reporter) report(event *Event, found located) {
 	if found.isNameless() && event.Op != Exec {
 		event.Path = ""
 	}
+	r.rights.giveBack()
 	r.sink(event)
 }
 
@@ -429,8 +437,11 @@ func (r *reporter) exec(event *Event, n *heldCall, abi *abi, call call, dir int,
 		return
 	}
 	defer found.close()
-	if found.mode&unix.S_IFMT != unix.S_IFREG || !permitted(found.handle, unix.X_OK) {
+	if found.mode&unix.S_IFMT != unix.S_IFREG || !r.permitted(found.handle, unix.X_OK) {
 		return
+	}
+	if found.mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
+		r.rights.possible = true
 	}
 	event.Argv, _ = memory(n.tid).argv(n.args[call.argv], abi.pointerBytes)
 	event.PID, event.Parent = family(n.tid)

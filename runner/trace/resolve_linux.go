@@ -171,13 +171,14 @@ func hasOtherRoot(proc string) bool {
 	if unix.Stat("/", &own) != nil || unix.Stat(proc+"/root", &theirs) != nil {
 		return true
 	}
-	return own.Dev != theirs.Dev || own.Ino != theirs.Ino || inOtherNamespace(proc)
+	return own.Dev != theirs.Dev || own.Ino != theirs.Ino || inOther("mnt", proc)
 }
 
-// inOtherNamespace tells whether the thread has mounts of its own.
-func inOtherNamespace(proc string) bool {
-	own, err1 := os.Readlink("/proc/self/ns/mnt")
-	theirs, err2 := os.Readlink(proc + "/ns/mnt")
+// inOther tells whether the process has a namespace of a kind, "mnt" or "user",
+// that is not convrun's. What cannot be compared counts as another.
+func inOther(kind, proc string) bool {
+	own, err1 := os.Readlink("/proc/self/ns/" + kind)
+	theirs, err2 := os.Readlink(proc + "/ns/" + kind)
 	return err1 != nil || err2 != nil || own != theirs
 }
 
@@ -248,11 +249,26 @@ func openInRoot(proc string, dir int, path string, flags int) (int, error) {
 		}
 		// The link is in convrun's view; beneath the root it loses the prefix.
 		if prefix, err := pathOf(root); err == nil && prefix != "/" {
-			start = strings.TrimPrefix(start, prefix)
+			rest, below := strings.CutPrefix(start+"/", prefix+"/")
+			if !below {
+				return openOutside(startOf(proc, dir), path, flags)
+			}
+			start = "/" + rest
 		}
 		path = start + "/" + path
 	}
 	return retryOpenat2(root, path, flags, unix.RESOLVE_IN_ROOT)
+}
+
+// openOutside resolves from a directory that is not in the thread's root, where
+// chroot(2) left it.
+func openOutside(start, path string, flags int) (int, error) {
+	from, err := retryOpen(start, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(from)
+	return retryOpenat(from, path, flags)
 }
 
 // restricted is file for the resolve field of openat2(2), which is left to the
