@@ -102,7 +102,7 @@ func Run(ctx context.Context, command Command) (*Observation, error) {
 		return nil, err
 	}
 	w.hash = newHasher(cache)
-	w.declare()
+	o.Capture.Notes = append(o.Capture.Notes, w.declare()...)
 	var before []trace.Tree
 	if run.Method() == trace.Snapshot {
 		before = w.snapshots(directory)
@@ -110,9 +110,6 @@ func Run(ctx context.Context, command Command) (*Observation, error) {
 		w.hash.catchUp() // nothing holds the command before it overwrites one
 	}
 
-	if note := unseenInput(); note != "" {
-		o.Capture.Notes = append(o.Capture.Notes, note)
-	}
 	o.Started = time.Now().UTC()
 	err = run.Start(stopToo)
 	var start *trace.StartError
@@ -314,9 +311,11 @@ func (w *watch) isOwn(path string) bool {
 }
 
 // declare files what the user named, what convrun was started with, and what
-// no process has to open for it to be part of the run.
-func (w *watch) declare() {
-	for _, e := range inherited() {
+// no process has to open for it to be part of the run. unseen says what of that
+// is not recorded.
+func (w *watch) declare() (unseen []string) {
+	events, unseen := inherited()
+	for _, e := range events {
 		w.event(e)
 		if r := w.files.byPath[e.Path]; r != nil {
 			r.inherited = true
@@ -325,6 +324,7 @@ func (w *watch) declare() {
 	for _, path := range w.command.Inputs {
 		w.declareInput(path)
 	}
+	return unseen
 }
 
 // declareInput takes a file, or every file in a folder, for an input.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"debug/elf"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -98,23 +99,13 @@ func openLoader(tid int, name string) (*trace.Event, error) {
 
 func closeHandle(handle int) { _ = unix.Close(handle) }
 
-// unseenInput tells what the command can read that was opened before the run
-// and is no file.
-func unseenInput() string {
-	info, err := os.Stdin.Stat()
-	if err != nil || info.Mode()&(os.ModeNamedPipe|os.ModeSocket) == 0 {
-		return ""
-	}
-	return "standard input was a pipe: what the command read from it is not recorded"
-}
-
 // inherited are the regular files that convrun's own descriptors, and so the
-// command's, were open on at the start.
-func inherited() []*trace.Event {
-	var events []*trace.Event
+// command's, were open on at the start. unseen says what else the command can
+// read by them.
+func inherited() (events []*trace.Event, unseen []string) {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
-		return nil
+		return nil, []string{"the inherited descriptors could not be listed: " + err.Error()}
 	}
 	for _, entry := range entries {
 		fd, err := strconv.Atoi(entry.Name())
@@ -124,32 +115,50 @@ func inherited() []*trace.Event {
 		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC != 0 {
 			continue
 		}
-		path, err := os.Readlink(filepath.Join("/proc/self/fd", entry.Name()))
-		if err != nil {
-			continue
+		e, kind := inheritedFile(fd)
+		if e != nil {
+			events = append(events, e)
+		} else if kind != "" {
+			name := fmt.Sprintf("the inherited descriptor %d", fd)
+			if fd == 0 {
+				name = "standard input"
+			}
+			unseen = append(unseen, name+" was "+kind+": what the command read from it is not recorded")
 		}
-		info, err := os.Stat(path)
-		if err != nil || !info.Mode().IsRegular() {
-			continue
-		}
-		status, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
-		if err != nil {
-			continue
-		}
-		e := &trace.Event{Op: trace.Open, Path: path, Requested: path, ID: trace.IDOf(info), Handle: -1, Mode: typeRegular}
-		switch status & unix.O_ACCMODE {
-		case unix.O_RDONLY:
-			e.Access = trace.Read
-		case unix.O_WRONLY:
-			e.Access = trace.Write
-		default:
-			e.Access = trace.Read | trace.Write
-		}
-		if e.Access == trace.Write && status&unix.O_APPEND == 0 {
-			// What whoever opened it left in it cannot be read through it.
-			e.Access |= trace.Discard
-		}
-		events = append(events, e)
 	}
-	return events
+	return events, unseen
+}
+
+// inheritedFile describes a descriptor as if it were being opened now. For one
+// that is no file with a name kind says what it is, if it can be read.
+func inheritedFile(fd int) (e *trace.Event, kind string) {
+	link := "/proc/self/fd/" + strconv.Itoa(fd)
+	path, err := os.Readlink(link)
+	info, statErr := os.Stat(link)
+	status, flagErr := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	if errors.Join(err, statErr, flagErr) != nil || status&unix.O_PATH != 0 {
+		return nil, ""
+	}
+	access := trace.Read | trace.Write
+	switch status & unix.O_ACCMODE {
+	case unix.O_RDONLY:
+		access = trace.Read
+	case unix.O_WRONLY:
+		access = trace.Write
+		if status&unix.O_APPEND == 0 {
+			// What whoever opened it left in it cannot be read through it.
+			access |= trace.Discard
+		}
+	}
+	named, err := os.Lstat(path)
+	switch {
+	case info.Mode().IsRegular() && err == nil && os.SameFile(info, named):
+		return &trace.Event{Op: trace.Open, Path: path, Requested: path, Access: access, ID: trace.IDOf(info), Handle: -1, Mode: typeRegular}, ""
+	case access&trace.Read == 0:
+	case info.Mode().IsRegular():
+		return nil, "a file without a name"
+	case info.Mode()&(os.ModeNamedPipe|os.ModeSocket) != 0 && fd != 1 && fd != 2:
+		return nil, "a pipe"
+	}
+	return nil, ""
 }

@@ -16,6 +16,4 @@ func openLoader(int, string) (*trace.Event, error) { return nil, errors.ErrUnsup
 
 func closeHandle(int) {}
 
-func unseenInput() string { return "" }
-
-func inherited() []*trace.Event { return nil }
+func inherited() (events []*trace.Event, unseen []string) { return nil, nil }
