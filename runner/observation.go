@@ -120,8 +120,10 @@ type Capture struct {
 	// capture is complete.
 	Reasons []string `json:"reasons"`
 	// Notes are side effects and limits that leave it complete.
-	Notes   []string `json:"notes"`
-	Dropped int      `json:"dropped"`
+	Notes []string `json:"notes"`
+	// Degraded is what the command could not do because it was watched.
+	Degraded []string `json:"degraded"`
+	Dropped  int      `json:"dropped"`
 }
 
 // Host is the machine, at the end of the run.

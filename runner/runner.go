@@ -60,7 +60,9 @@ type watch struct {
 	redact    *redactor
 	own       []string
 	loaded    map[trace.FileID]bool // programs whose loaders are filed
-	dropped   int
+	// unprivileged are programs that ran without the rights of their files.
+	unprivileged map[string]bool
+	dropped      int
 }
 
 // maxProcesses bounds the list of executed programs.
@@ -74,19 +76,19 @@ func Run(ctx context.Context, command Command) (*Observation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make an invocation ID: %w", err)
 	}
-	directory, err := os.Getwd()
+	directory, err := workingDirectory()
 	if err != nil {
-		return nil, fmt.Errorf("find the working directory: %w", err)
+		return nil, err
 	}
 	cache := newDigestCache(command.CacheDir)
 	w := &watch{
-		command: command, files: newCollector(), network: map[string]bool{}, loaded: map[trace.FileID]bool{},
+		command: command, files: newCollector(), network: map[string]bool{}, loaded: map[trace.FileID]bool{}, unprivileged: map[string]bool{},
 		redact: &redactor{key: command.RedactionKey}, signals: catchSignals(),
 	}
 	defer w.signals.stop()
 	o := &Observation{
 		InvocationID: invocation.String(), Argv: w.redact.argv(command.Argv), WorkingDirectory: directory,
-		StillRunning: []int{}, Capture: Capture{Reasons: []string{}, Notes: []string{}},
+		StillRunning: []int{}, Capture: Capture{Reasons: []string{}, Notes: []string{}, Degraded: []string{}},
 	}
 	for _, own := range command.Own {
 		w.own = append(w.own, realPath(own))
@@ -151,6 +153,19 @@ func Run(ctx context.Context, command Command) (*Observation, error) {
 		o.Capture.Notes = append(o.Capture.Notes, cache.problem)
 	}
 	return o, nil
+}
+
+// workingDirectory is where the command runs. A folder that has been deleted
+// keeps no command from running; its path then ends in " (deleted)".
+func workingDirectory() (string, error) {
+	directory, err := os.Getwd()
+	if err == nil {
+		return directory, nil
+	}
+	if deleted, linkErr := os.Readlink("/proc/self/cwd"); linkErr == nil {
+		return deleted, nil
+	}
+	return "", fmt.Errorf("find the working directory: %w", err)
 }
 
 // observe puts the Python observer in place. Without it the run goes on.
@@ -253,6 +268,9 @@ func (w *watch) execute(e *trace.Event, r *record) {
 		w.programs = append(w.programs, r)
 	}
 	w.fileLoaders(e, maxLoaders)
+	if losesRights(e.TID, e.Handle) {
+		w.unprivileged[e.Path] = true
+	}
 }
 
 // maxLoaders is how many interpreters the kernel puts before a script,
