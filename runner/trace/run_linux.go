@@ -90,6 +90,8 @@ func Prepare(command Command, method string, sink Sink) (*Run, error) {
 		r.method = Snapshot
 	} else if ok, release := kernelIsAtLeast(5, 5); !ok {
 		r.method, r.reason = Snapshot, fmt.Sprintf("kernel %s lets no observed call go on, which takes 5.5 or newer", release)
+	} else if !procIsOurs() {
+		r.method, r.reason = Snapshot, "/proc shows the processes of another PID namespace, and not the command's"
 	}
 	if err := r.launch(command, abis, sink); err != nil {
 		r.Close()
@@ -144,6 +146,13 @@ func (r *Run) launch(command Command, abis []abi, sink Sink) (err error) {
 		ownPID: os.Getpid(), ownGroup: unix.Getpgrp(),
 	}
 	return r.handToKeeper(fd)
+}
+
+// procIsOurs tells whether the numbers in /proc are those of convrun's PID
+// namespace. Otherwise a number there is another process, or none.
+func procIsOurs() bool {
+	self, err := os.Readlink("/proc/self")
+	return err == nil && self == strconv.Itoa(os.Getpid())
 }
 
 // spawn starts convrun's own binary in the role that argv[0] names, with one
@@ -426,6 +435,9 @@ func (r *Run) stopServing() error {
 
 // descendants are the processes below convrun, without the keeper.
 func (r *Run) descendants() []int {
+	if !procIsOurs() {
+		return nil
+	}
 	parents := map[int]int{}
 	entries, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
