@@ -76,6 +76,9 @@ func Run(ctx context.Context, command Command) (*Observation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make an invocation ID: %w", err)
 	}
+	if err := canWork(); err != nil {
+		return nil, err
+	}
 	directory, err := workingDirectory()
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"debug/elf"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -14,6 +15,15 @@ import (
 
 	"github.com/convrun/convrun/runner/trace"
 )
+
+// canWork tells why convrun can do nothing here: it starts its own stages, and
+// looks at the command's processes, through /proc.
+func canWork() error {
+	if _, err := os.Stat("/proc/self/exe"); err != nil {
+		return fmt.Errorf("expected the proc file system at /proc, found none (%w): mount it there, or run the command without convrun", err)
+	}
+	return nil
+}
 
 // loadersOf are the files that the kernel itself opens to run the program
 // behind handle: the interpreter of a #! line, or the one an ELF file asks for.
