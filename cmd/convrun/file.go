@@ -15,21 +15,30 @@ import (
 // never truncated, and where the system can do so, no name leads to the file
 // before it is whole.
 func writeFile(path string, data []byte, mode os.FileMode) error {
-	return placeFile(path, data, mode, os.Rename)
+	return placeFile(path, data, mode, os.Rename, true)
+}
+
+// rescueFile is writeFile where a disk has just failed: to have the file on no
+// more than the system's word is better than to have none.
+func rescueFile(path string, data []byte, mode os.FileMode) error {
+	return placeFile(path, data, mode, os.Rename, false)
 }
 
 // createFile is writeFile for a new file: one that is there is left alone.
 func createFile(path string, data []byte, mode os.FileMode) error {
-	return placeFile(path, data, mode, os.Link)
+	return placeFile(path, data, mode, os.Link, true)
 }
 
-func placeFile(path string, data []byte, mode os.FileMode, place func(from, to string) error) error {
+func placeFile(path string, data []byte, mode os.FileMode, place func(from, to string) error, flushed bool) error {
 	dir := filepath.Dir(path)
 	temporary, name, err := newTemporary(dir)
 	if err != nil {
 		return err
 	}
-	if err = fill(temporary, data, mode); err == nil && name == "" {
+	if err = fill(temporary, data, mode); err == nil && flushed {
+		err = temporary.Sync()
+	}
+	if err == nil && name == "" {
 		name, err = nameTemporary(temporary, dir)
 	}
 	if name != "" {
@@ -41,21 +50,20 @@ func placeFile(path string, data []byte, mode os.FileMode, place func(from, to s
 	if err != nil {
 		return err
 	}
-	if err := place(name, path); err != nil {
+	if err := place(name, path); err != nil || !flushed {
 		return err
 	}
 	return syncDir(dir)
 }
 
-// fill writes data and sees it on the disk.
 func fill(file *os.File, data []byte, mode os.FileMode) error {
 	if _, err := file.Write(data); err != nil {
 		return err
 	}
-	if err := file.Chmod(mode); err != nil {
-		return err
+	if mode == 0o600 {
+		return nil // as it was made
 	}
-	return file.Sync()
+	return file.Chmod(mode)
 }
 
 // namedTemporary makes a file in dir under a name of its own.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -38,7 +39,11 @@ type bench struct {
 // newBench has one run behind it, whose log may never be lost.
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	dir := workDir(t)
+	return benchIn(t, workDir(t))
+}
+
+func benchIn(t *testing.T, dir string) *bench {
+	t.Helper()
 	b := &bench{t: t, dir: dir, model: filepath.Join(dir, "model.onnx"), log: filepath.Join(dir, "model.onnx"+logSuffix)}
 	copyFile(t, "../../testdata/model/onnx/dropout_10.onnx", filepath.Join(dir, "source"))
 	b.prepare(0)
@@ -73,23 +78,35 @@ func (b *bench) conversion() []string {
 	return []string{"--", "sh", "-ec", `echo > begun; i=0; while [ $i -lt 10 ]; do cat next > part; i=$((i+1)); done; mv part model.onnx; echo > done`}
 }
 
-// start starts convrun. The reader ends when the last process of the command
-// has ended: all inherit its other end.
-func (b *bench) start() (convrun *exec.Cmd, tree *os.File) {
+// start starts convrun, or prefix with convrun as its last arguments. The
+// reader ends when the last process has ended: all inherit its other end.
+func (b *bench) start(prefix ...string) (convrun *exec.Cmd, tree *os.File) {
 	b.t.Helper()
 	reader, writer, err := os.Pipe()
 	must(b.t, err)
 	defer writer.Close()
-	command := exec.Command("convrun", append([]string{"run", "-q"}, b.conversion()...)...)
+	argv := slices.Concat(prefix, []string{"convrun", "run", "-q"}, b.conversion())
+	command := exec.Command(argv[0], argv[1:]...)
 	command.Dir = b.dir
-	command.Env = append(os.Environ(), "HOME="+filepath.Join(filepath.Dir(b.dir), "home"), "XDG_CONFIG_HOME=", "XDG_CACHE_HOME=", "XDG_STATE_HOME=", "TMPDIR="+b.t.TempDir())
+	command.Env = append(os.Environ(), "HOME="+b.beside("home"), "XDG_CONFIG_HOME=", "XDG_CACHE_HOME=", "XDG_STATE_HOME=", "TMPDIR="+b.t.TempDir())
 	command.ExtraFiles = []*os.File{writer}
-	said, err := os.Create(filepath.Join(filepath.Dir(b.dir), "stderr"))
+	said, err := os.Create(b.beside("stderr"))
 	must(b.t, err)
 	defer said.Close()
 	command.Stderr = said
 	must(b.t, command.Start())
 	return command, reader
+}
+
+// beside is a name in the folder above the working directory.
+func (b *bench) beside(name string) string { return filepath.Join(filepath.Dir(b.dir), name) }
+
+// said is what the last run said on standard error.
+func (b *bench) said() string {
+	b.t.Helper()
+	text, err := os.ReadFile(b.beside("stderr"))
+	must(b.t, err)
+	return string(text)
 }
 
 // awaitDone waits for the command to come to its end.
@@ -156,7 +173,7 @@ func (b *bench) check() (logged, drafted bool) {
 				b.t.Errorf("half a file is left: %s", name)
 			}
 			must(b.t, os.Remove(path))
-		case name != "source" && name != "next" && name != "begun" && name != "done" && path != b.model:
+		case name != "ballast" && name != "source" && name != "next" && name != "begun" && name != "done" && path != b.model:
 			b.t.Errorf("%s was not there before", name)
 		}
 	}
@@ -235,8 +252,7 @@ func TestKilledKeeper(t *testing.T) {
 		// Without a keeper the command is not begun.
 		refused := convrun.ProcessState.ExitCode() == exitOwnFailure && !b.exists("begun") && !logged
 		if !refused && (!convrun.ProcessState.Success() || !logged || drafted) {
-			said, _ := os.ReadFile(filepath.Join(filepath.Dir(b.dir), "stderr"))
-			t.Fatalf("attempt %d: %v, logged %v, drafted %v: %s", attempt, convrun.ProcessState, logged, drafted, said)
+			t.Fatalf("attempt %d: %v, logged %v, drafted %v: %s", attempt, convrun.ProcessState, logged, drafted, b.said())
 		}
 	}
 }
