@@ -137,7 +137,11 @@ func Run(ctx context.Context, command Command) (*Observation, error) {
 			o.Signal = signalName(exit.Signal)
 		}
 	}
-	o.Finished = time.Now().UTC()
+	var jump string
+	now := time.Now()
+	if o.Finished, jump = finished(o.Started, now.Round(0), now.Sub(o.Started)); jump != "" {
+		o.Capture.Notes = append(o.Capture.Notes, jump)
+	}
 	left, finishErr := run.Finish(graceful, command.Grace)
 	if finishErr != nil {
 		w.gaps = append(w.gaps, "the tracer failed before the end: "+finishErr.Error())
@@ -156,6 +160,17 @@ func Run(ctx context.Context, command Command) (*Observation, error) {
 		o.Capture.Notes = append(o.Capture.Notes, cache.problem)
 	}
 	return o, nil
+}
+
+// finished is the end of a run by the clock of its start, so that it never
+// comes before it. A wall clock that says otherwise was set meanwhile, and that
+// is told.
+func finished(started, wall time.Time, elapsed time.Duration) (end time.Time, jump string) {
+	end = started.Add(elapsed)
+	if off := wall.Sub(end).Round(time.Second); off != 0 {
+		jump = fmt.Sprintf("the machine's clock was set by %v during the run, or the machine slept", off)
+	}
+	return end, jump
 }
 
 // workingDirectory is where the command runs. A folder that has been deleted
