@@ -21,8 +21,8 @@ demo: build $(ENVS) ## Convert a real torch and a real Keras model under convrun
 test: build tools ## Make what the tests need, and run them
 	go test ./...
 
-test-full: build tools ## The same three times anew, and 50,000 inputs for a fuzz target
-	go test -count 3 -timeout 60m ./...
+test-full: build tools ## The same three times anew, with hundreds of kills, and 50,000 inputs for a fuzz target
+	CONVRUN_FULL=1 go test -count 3 -timeout 60m ./...
 	.ci/fuzz 50000x
 
 bench: build tools $(CACHE)/python/reprozip/.made ## Measure convrun and its like against the bare command, in pairs

@@ -226,7 +226,7 @@ func TestHasherBeyondItsDescriptors(t *testing.T) {
 	h := newHasher(newDigestCache(""))
 	var digests []*digest
 	content := bytes.Repeat([]byte("x"), 10_000)
-	for range 3 * maxHeld {
+	for range 3 * mostHeld {
 		file, err := os.CreateTemp(dir, "")
 		if err != nil {
 			t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/convrun/convrun/runner/trace"
 )
@@ -18,9 +19,11 @@ import (
 const (
 	// readBytes is the size of one read: measured best between 128 and 256 KiB.
 	readBytes = 256 << 10
-	// maxHeld bounds the files that are kept open for hashing later; past it a
+	// mostHeld bounds the files that are kept open for hashing later; past it a
 	// file is opened again by its name, and its identity compared.
-	maxHeld = 256
+	mostHeld = 256
+	// othersOpen is what everything else in convrun has open at once, at most.
+	othersOpen = 32
 )
 
 // digest is the SHA-256 of a file's content at one moment.
@@ -47,6 +50,7 @@ type hasher struct {
 	waiting []job
 	more    *sync.Cond
 	held    int
+	maxHeld int
 	closed  bool
 	workers sync.WaitGroup
 	buffers sync.Pool
@@ -60,7 +64,7 @@ type job struct {
 }
 
 func newHasher(cache *digestCache) *hasher {
-	h := &hasher{cache: cache}
+	h := &hasher{cache: cache, maxHeld: max(0, min(mostHeld, (openLimit()-othersOpen)/2))}
 	h.more = sync.NewCond(&h.mu)
 	h.buffers.New = func() any { b := make([]byte, readBytes); return &b }
 	h.workers.Add(1)
@@ -86,7 +90,7 @@ func (h *hasher) queue(path string, handle int, id trace.FileID, mayCache bool) 
 	}
 	j := job{path: path, keep: mayCache, digest: d}
 	h.mu.Lock()
-	hold := h.held < maxHeld
+	hold := h.held < h.maxHeld
 	if hold {
 		h.held++
 	}
@@ -95,15 +99,23 @@ func (h *hasher) queue(path string, handle int, id trace.FileID, mayCache bool) 
 		var err error
 		if j.file, err = openHandle(handle, path); err != nil {
 			h.release()
+			if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+				h.enqueue(j) // there will be room when its turn comes
+				return d
+			}
 			j.digest.fail(err)
 			return d
 		}
 	}
+	h.enqueue(j)
+	return d
+}
+
+func (h *hasher) enqueue(j job) {
 	h.mu.Lock()
 	h.waiting = append(h.waiting, j)
 	h.mu.Unlock()
 	h.more.Signal()
-	return d
 }
 
 // fail ends a digest that could not be had.

@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,6 +35,7 @@ func (w *watch) finish(ctx context.Context, o *Observation, observer *python.Obs
 		o.Files = append(o.Files, w.otherNames(r, outputs[r])...)
 	}
 	slices.SortFunc(o.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
+	w.gaps = append(w.gaps, withoutDigest(o.Files)...)
 	for i := range w.processes {
 		w.processes[i].Argv = w.redact.argv(w.processes[i].Argv)
 		if content := w.programs[i].content; content != nil {
@@ -52,7 +54,31 @@ func (w *watch) finish(ctx context.Context, o *Observation, observer *python.Obs
 	slices.Sort(w.gaps)
 	o.Capture.Reasons = append(o.Capture.Reasons, slices.Compact(w.gaps)...)
 	slices.Sort(o.Capture.Notes)
+	for _, program := range slices.Sorted(maps.Keys(w.unprivileged)) {
+		o.Capture.Degraded = append(o.Capture.Degraded, program+" ran without the rights that its file gives (set-user-ID, set-group-ID or capabilities): what an ordinary user runs can only be traced so")
+	}
 	o.Redactions = w.redact.count
+}
+
+// withoutDigest says which files have no digest, in one line for each reason.
+func withoutDigest(files []File) (gaps []string) {
+	count, first := map[string]int{}, map[string]string{}
+	for _, file := range files {
+		if file.SHA256 == "" && file.Reason != "" {
+			if count[file.Reason]++; count[file.Reason] == 1 {
+				first[file.Reason] = file.Path
+			}
+		}
+	}
+	for reason, n := range count {
+		why := strings.TrimPrefix(reason, "unknown: ")
+		if n == 1 {
+			gaps = append(gaps, fmt.Sprintf("%s has no digest: %s", first[reason], why))
+		} else {
+			gaps = append(gaps, fmt.Sprintf("%d files, %s for one, have no digest: %s", n, first[reason], why))
+		}
+	}
+	return gaps
 }
 
 // declareOutputs marks the files named with --output, and those in folders so

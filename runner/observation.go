@@ -121,8 +121,10 @@ type Capture struct {
 	// capture is complete.
 	Reasons []string `json:"reasons"`
 	// Notes are side effects and limits that leave it complete.
-	Notes   []string `json:"notes"`
-	Dropped int      `json:"dropped"`
+	Notes []string `json:"notes"`
+	// Degraded is what the command could not do because it was watched.
+	Degraded []string `json:"degraded"`
+	Dropped  int      `json:"dropped"`
 	// Watcher is the SHA-256 (hex) of the program that watched; empty when a
 	// note says why it is not known.
 	Watcher string `json:"watcher"`

@@ -353,12 +353,12 @@ func plain(line string) string {
 	return out.String()
 }
 
-// TestTerminal has a command at a terminal of its own: ^C and the window size
-// reach it, and ^Z stops convrun with it.
+// TestTerminal has a command at a terminal of its own: each ^C and ^\\, and the
+// window size, reach it once, and convrun waits for it.
 func TestTerminal(t *testing.T) {
 	needTracing(t)
 	folder(t, nil)
-	script := `stty -echo; trap 'echo int > int' INT; trap 'stty size > size' WINCH; echo x > ready; while [ ! -e stop ]; do sleep 0.05; done; exit 9`
+	script := `stty -echo; trap 'echo int >> int' INT; trap 'echo quit >> quit' QUIT; trap 'stty size > size' WINCH; echo x > ready; while [ ! -e stop ]; do sleep 0.05; done; exit 9`
 	command := convrun(t, "", "/bin/sh", "-c", script)
 	master, slave := terminal(t)
 	command.Stdin, command.Stdout, command.Stderr = slave, slave, slave
@@ -367,10 +367,16 @@ func TestTerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitFor(t, "ready")
-	if _, err := master.Write([]byte{3}); err != nil { // ^C
-		t.Fatal(err)
+	for _, key := range []struct {
+		code byte
+		name string
+		want string
+	}{{3, "int", "int\n"}, {3, "int", "int\nint\n"}, {3, "int", "int\nint\nint\n"}, {28, "quit", "quit\n"}} {
+		if _, err := master.Write([]byte{key.code}); err != nil {
+			t.Fatal(err)
+		}
+		waitForText(t, key.name, key.want)
 	}
-	waitFor(t, "int")
 	if err := unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 33, Col: 44}); err != nil {
 		t.Fatal(err)
 	}
@@ -385,6 +391,25 @@ func TestTerminal(t *testing.T) {
 	if code := command.ProcessState.ExitCode(); code != 9 {
 		t.Errorf("exit %d", code)
 	}
+	// None came twice, from the terminal and from convrun.
+	for name, want := range map[string]string{"int": "int\nint\nint\n", "quit": "quit\n"} {
+		if got, _ := os.ReadFile(name); string(got) != want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+// waitForText waits for a file to hold text.
+func waitForText(t *testing.T, name, text string) {
+	t.Helper()
+	var got []byte
+	for range 1000 {
+		if got, _ = os.ReadFile(name); string(got) == text {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("%s holds %q, want %q", name, got, text)
 }
 
 // TestJobControl drives an interactive shell: ^Z, then fg, then ^C.

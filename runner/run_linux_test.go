@@ -423,58 +423,6 @@ func TestKilledConvrun(t *testing.T) {
 	}
 }
 
-// TestNothingIsNoticed compares what a command can see bare and under convrun.
-func TestNothingIsNoticed(t *testing.T) {
-	needTracing(t)
-	script := `cd /proc/self/fd && for f in *; do printf '%s ' "$f"; done; cd /; echo; ulimit -Sn; ulimit -Hn; umask
-		grep -E '^(SigBlk|SigIgn|SigCgt|Uid|Gid|Groups|CapEff|NSpid_)' /proc/self/status; tr '\0' '\n' < /proc/$$/environ; cut -d' ' -f5-7 /proc/$$/stat; cat <&9; cat`
-	run := func(argv ...string) string {
-		// The outer shell sets the scene; $0… is what it executes.
-		scene := `ulimit -Sn 512; umask 027; trap '' HUP; exec 9<"$SCENE" 7>/dev/null; exec "$@"`
-		command := exec.Command("/bin/sh", append([]string{"-c", scene, "sh"}, argv...)...)
-		name := filepath.Join(t.TempDir(), "scene")
-		if err := os.WriteFile(name, []byte("ninth\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		// execve(2) takes duplicates and entries without "=".
-		command.Env = []string{"PATH=" + os.Getenv("PATH"), "SCENE=" + name, "PWD=/"}
-		command.Dir = "/"
-		command.Stdin = strings.NewReader("standard input\n")
-		command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		if strings.HasSuffix(argv[0], ".test") {
-			command.Env = append(command.Env, asConvrun+"=")
-		}
-		out, err := command.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		text := strings.ReplaceAll(string(out), name, "SCENE")
-		var kept []string
-		for line := range strings.SplitSeq(text, "\n") {
-			if !strings.HasPrefix(line, asConvrun) {
-				kept = append(kept, line)
-			}
-		}
-		return strings.Join(kept, "\n")
-	}
-	bare := run("/bin/sh", "-c", script)
-	watched := run(convrun(t, "").Path, "/bin/sh", "-c", script)
-	mask := func(s string) string { // process group and session numbers differ
-		var kept []string
-		for line := range strings.SplitSeq(s, "\n") {
-			fields := strings.Fields(line)
-			if len(fields) == 3 && !slices.ContainsFunc(fields, func(f string) bool { _, err := strconv.Atoi(f); return err != nil }) {
-				continue
-			}
-			kept = append(kept, line)
-		}
-		return strings.Join(kept, "\n")
-	}
-	if mask(bare) != mask(watched) {
-		t.Errorf("bare:\n%s\nwatched:\n%s", bare, watched)
-	}
-}
-
 func TestRawEnvironment(t *testing.T) {
 	needTracing(t)
 	// env -i cannot make duplicates; execve itself can.

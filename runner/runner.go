@@ -60,7 +60,9 @@ type watch struct {
 	redact    *redactor
 	own       []string
 	loaded    map[trace.FileID]bool // programs whose loaders are filed
-	dropped   int
+	// unprivileged are programs that ran without the rights of their files.
+	unprivileged map[string]bool
+	dropped      int
 }
 
 // maxProcesses bounds the list of executed programs.
@@ -74,19 +76,22 @@ func Run(ctx context.Context, command Command) (*Observation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make an invocation ID: %w", err)
 	}
-	directory, err := os.Getwd()
+	if err := canWork(); err != nil {
+		return nil, err
+	}
+	directory, err := workingDirectory()
 	if err != nil {
-		return nil, fmt.Errorf("find the working directory: %w", err)
+		return nil, err
 	}
 	cache := newDigestCache(command.CacheDir)
 	w := &watch{
-		command: command, files: newCollector(), network: map[string]bool{}, loaded: map[trace.FileID]bool{},
+		command: command, files: newCollector(), network: map[string]bool{}, loaded: map[trace.FileID]bool{}, unprivileged: map[string]bool{},
 		redact: &redactor{key: command.RedactionKey}, signals: catchSignals(),
 	}
 	defer w.signals.stop()
 	o := &Observation{
 		InvocationID: invocation.String(), Argv: w.redact.argv(command.Argv), WorkingDirectory: directory,
-		StillRunning: []int{}, Capture: Capture{Reasons: []string{}, Notes: []string{}},
+		StillRunning: []int{}, Capture: Capture{Reasons: []string{}, Notes: []string{}, Degraded: []string{}},
 	}
 	for _, own := range command.Own {
 		w.own = append(w.own, realPath(own))
@@ -129,7 +134,11 @@ func Run(ctx context.Context, command Command) (*Observation, error) {
 			o.Signal = signalName(exit.Signal)
 		}
 	}
-	o.Finished = time.Now().UTC()
+	var jump string
+	now := time.Now()
+	if o.Finished, jump = finished(o.Started, now.Round(0), now.Sub(o.Started)); jump != "" {
+		o.Capture.Notes = append(o.Capture.Notes, jump)
+	}
 	left, finishErr := run.Finish(graceful, command.Grace)
 	if finishErr != nil {
 		w.gaps = append(w.gaps, "the tracer failed before the end: "+finishErr.Error())
@@ -148,6 +157,30 @@ func Run(ctx context.Context, command Command) (*Observation, error) {
 		o.Capture.Notes = append(o.Capture.Notes, cache.problem)
 	}
 	return o, nil
+}
+
+// finished is the end of a run by the clock of its start, so that it never
+// comes before it. A wall clock that says otherwise was set meanwhile, and that
+// is told.
+func finished(started, wall time.Time, elapsed time.Duration) (end time.Time, jump string) {
+	end = started.Add(elapsed)
+	if off := wall.Sub(end).Round(time.Second); off != 0 {
+		jump = fmt.Sprintf("the machine's clock was set by %v during the run, or the machine slept", off)
+	}
+	return end, jump
+}
+
+// workingDirectory is where the command runs. A folder that has been deleted
+// keeps no command from running; its path then ends in " (deleted)".
+func workingDirectory() (string, error) {
+	directory, err := os.Getwd()
+	if err == nil {
+		return directory, nil
+	}
+	if deleted, linkErr := os.Readlink("/proc/self/cwd"); linkErr == nil {
+		return deleted, nil
+	}
+	return "", fmt.Errorf("find the working directory: %w", err)
 }
 
 // observe puts the Python observer in place. Without it the run goes on.
@@ -273,6 +306,9 @@ func (w *watch) execute(e *trace.Event, r *record) {
 		w.programs = append(w.programs, r)
 	}
 	w.fileLoaders(e, maxLoaders)
+	if losesRights(e.TID, e.Handle) {
+		w.unprivileged[e.Path] = true
+	}
 }
 
 // maxLoaders is how many interpreters the kernel puts before a script,

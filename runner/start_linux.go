@@ -16,6 +16,15 @@ import (
 	"github.com/convrun/convrun/runner/trace"
 )
 
+// canWork tells why convrun can do nothing here: it starts its own stages, and
+// looks at the command's processes, through /proc.
+func canWork() error {
+	if _, err := os.Stat("/proc/self/exe"); err != nil {
+		return fmt.Errorf("expected the proc file system at /proc, found none (%w): mount it there, or run the command without convrun", err)
+	}
+	return nil
+}
+
 // loadersOf are the files that the kernel itself opens to run the program
 // behind handle: the interpreter of a #! line, or the one an ELF file asks for.
 // known is false for a file in neither form, which the kernel refuses unless
@@ -99,6 +108,37 @@ func openLoader(tid int, name string) (*trace.Event, error) {
 		return nil, err
 	}
 	return &trace.Event{Op: trace.Exec, TID: tid, Path: path, Requested: path, ID: trace.IDOf(info), Handle: handle, Mode: typeRegular}, nil
+}
+
+// losesRights tells whether thread tid is about to execute, without the rights
+// that its file would give it, the program behind handle: because of
+// no_new_privs (prctl(2)), which convrun itself was not started with.
+func losesRights(tid, handle int) bool {
+	if convruns, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0); err != nil || convruns != 0 || !givesRights(handle) {
+		return false
+	}
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(tid) + "/status")
+	return err == nil && bytes.Contains(status, []byte("\nNoNewPrivs:\t1\n"))
+}
+
+// givesRights tells whether the program behind handle is set-user-ID or
+// set-group-ID to somebody else, or has capabilities, capabilities(7).
+func givesRights(handle int) bool {
+	var stat unix.Stat_t
+	var system unix.Statfs_t
+	if unix.Fstat(handle, &stat) != nil || unix.Fstatfs(handle, &system) != nil || system.Flags&unix.ST_NOSUID != 0 {
+		return false
+	}
+	// A set-group-ID bit alone means mandatory locking, stat(2).
+	const setGroup = unix.S_ISGID | unix.S_IXGRP
+	switch {
+	case stat.Mode&unix.S_ISUID != 0 && int(stat.Uid) != unix.Geteuid():
+		return true
+	case stat.Mode&setGroup == setGroup && int(stat.Gid) != unix.Getegid():
+		return true
+	}
+	size, err := unix.Getxattr("/proc/self/fd/"+strconv.Itoa(handle), "security.capability", nil)
+	return err == nil && size > 0
 }
 
 func closeHandle(handle int) { _ = unix.Close(handle) }

@@ -15,7 +15,11 @@ func cannotStart(*trace.Event) bool { return false }
 
 func ownProgram() (string, error) { return os.Executable() }
 
+func canWork() error { return nil }
+
 func openLoader(int, string) (*trace.Event, error) { return nil, errors.ErrUnsupported }
+
+func losesRights(int, int) bool { return false }
 
 func closeHandle(int) {}
 

@@ -3,6 +3,7 @@ package runner
 import (
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -13,6 +14,15 @@ import (
 
 // lowerPriority lets the calling thread work only when nobody else wants to.
 func lowerPriority() { _ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), 19) }
+
+// openLimit is how many descriptors convrun may have.
+func openLimit() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 0
+	}
+	return int(min(limit.Cur, math.MaxInt32))
+}
 
 // openHandle opens the file behind an O_PATH descriptor for reading, or path
 // when there is none. It never waits for a FIFO.

@@ -326,6 +326,9 @@ func duration(r provenance.Run) string {
 	if err != nil {
 		return "unknown: the end is no time"
 	}
+	if end.Before(start) {
+		return "unknown: the end comes before the start"
+	}
 	return seconds(end.Sub(start).Seconds())
 }
 
