@@ -21,8 +21,8 @@ demo: build $(ENVS) ## Convert a real torch and a real Keras model under convrun
 test: build tools ## Make what the tests need, and run them
 	go test ./...
 
-test-full: build tools ## The same three times anew, and a minute of fuzzing a target
-	go test -count 3 -timeout 60m ./...
+test-full: build tools ## All tests, those that take long too, three times, and a minute of fuzzing a target
+	CONVRUN_FULL=1 go test -count 3 -timeout 60m ./...
 	.ci/fuzz 60s
 
 bench: build $(ENVS) ## Measure convrun against the bare command, in pairs
