@@ -53,7 +53,7 @@ $(UV):
 
 $(CACHE)/python/%/.made: testdata/python/%.txt | $(UV)
 	$(PYTHON) -m venv --clear $(@D)
-	$(UV) pip install --quiet --python $(@D)/bin/python -r $<
+	$(UV) pip install --quiet --compile-bytecode --python $(@D)/bin/python -r $<
 	touch $@
 
 $(CACHE)/bin/cosign:

@@ -32,8 +32,9 @@ type Meta struct {
 	ModelID, ModelVersion, ModelSource string
 	Responsible                        Responsible
 	Context                            map[string]string
-	Tool                               Tool
-	Configuration                      []ResourceDescriptor
+	// Version of convrun.
+	Version       string
+	Configuration []ResourceDescriptor
 	// Supersedes is the log that this one replaces on disk.
 	Supersedes *ResourceDescriptor
 	// Missing are outputs that were declared and are not there.
@@ -616,7 +617,7 @@ func (b *builder) capture() Capture {
 	}
 	return Capture{
 		Method: c.Method, Complete: len(c.Reasons) == 0, Reasons: append([]string{}, c.Reasons...), Notes: append([]string{}, c.Notes...),
-		Dropped: c.Dropped, Observer: b.o.Observer, CachedDigests: cached, Convrun: Tool{Version: orUnknown(b.meta.Tool.Version, ""), Digest: known(b.meta.Tool.Digest["sha256"])},
+		Dropped: c.Dropped, Observer: b.o.Observer, CachedDigests: cached, Convrun: Tool{Version: orUnknown(b.meta.Version, ""), Digest: known(c.Watcher)},
 		Configuration: append([]ResourceDescriptor{}, b.meta.Configuration...),
 	}
 }

@@ -199,8 +199,8 @@ func (h *hasher) catchUp() {
 	}
 }
 
-// finish hashes what is left on all processors, and ends the workers.
-func (h *hasher) finish() {
+// hurryAll hashes what is left on all processors; nothing more is queued.
+func (h *hasher) hurryAll() {
 	h.mu.Lock()
 	h.closed = true
 	left := len(h.waiting)
@@ -209,8 +209,10 @@ func (h *hasher) finish() {
 	for range min(left, runtime.NumCPU()) {
 		h.workers.Go(func() { h.drain() })
 	}
-	h.workers.Wait()
 }
+
+// finish waits for all that was queued, and for the workers' end.
+func (h *hasher) finish() { h.workers.Wait() }
 
 func (h *hasher) work() {
 	defer h.workers.Done()

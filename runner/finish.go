@@ -19,6 +19,10 @@ func (w *watch) finish(ctx context.Context, o *Observation, observer *python.Obs
 	w.settle()
 	w.declareOutputs()
 	outputs := w.states()
+	w.hash.hurryAll()
+	w.readPython(o, observer) // beside the hashing of the outputs
+	w.readWatcher(o)
+	o.Host = readHost(ctx, w.command.Environ, w.redact)
 	w.hash.finish()
 	for _, r := range w.files.records {
 		if r.isSucceeded(outputs) {
@@ -42,8 +46,6 @@ func (w *watch) finish(ctx context.Context, o *Observation, observer *python.Obs
 		o.Network = append(o.Network, address)
 	}
 	slices.Sort(o.Network)
-	w.readPython(o, observer)
-	o.Host = readHost(ctx, w.command.Environ, w.redact)
 	if len(o.StillRunning) > 0 {
 		w.gaps = append(w.gaps, fmt.Sprintf("processes of the run were still running at its end (%s): what they did later is not known", joinInts(o.StillRunning)))
 	}
@@ -193,9 +195,9 @@ func (d *digest) describe(file *File) {
 // behind the files of packages.
 func (w *watch) readPython(o *Observation, observer *python.Observer) {
 	var loaded []python.LoadedFile
-	for _, file := range o.Files {
-		if file.Read && file.Class == Package {
-			loaded = append(loaded, python.LoadedFile{Path: file.Path, SHA256: file.SHA256})
+	for _, r := range w.files.records {
+		if r.read && !r.written && r.class == Package && r.content != nil {
+			loaded = append(loaded, python.LoadedFile{Path: r.path, SHA256: r.content.wait().sha256})
 		}
 	}
 	var problems []string
@@ -220,6 +222,17 @@ func (w *watch) readPython(o *Observation, observer *python.Observer) {
 		o.Observer = "none: no Python that it could watch was started"
 	default:
 		o.Observer = "none: no observer for this program"
+	}
+}
+
+// readWatcher tells which program watched.
+func (w *watch) readWatcher(o *Observation) {
+	program, err := ownProgram()
+	if err == nil {
+		o.Capture.Watcher, err = w.hash.sum(program)
+	}
+	if err != nil {
+		o.Capture.Notes = append(o.Capture.Notes, "the digest of convrun's own program is not known: "+err.Error())
 	}
 }
 

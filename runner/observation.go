@@ -122,6 +122,9 @@ type Capture struct {
 	// Notes are side effects and limits that leave it complete.
 	Notes   []string `json:"notes"`
 	Dropped int      `json:"dropped"`
+	// Watcher is the SHA-256 (hex) of the program that watched; empty when a
+	// note says why it is not known.
+	Watcher string `json:"watcher"`
 }
 
 // Host is the machine, at the end of the run.

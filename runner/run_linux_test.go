@@ -223,6 +223,24 @@ func TestFilesOfARun(t *testing.T) {
 	}
 }
 
+func TestWatcher(t *testing.T) {
+	folder(t, nil)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache := t.TempDir()
+	for range 2 { // hashed, then from the cache
+		if o := observe(t, Command{CacheDir: cache}, ":"); o.Capture.Watcher != sum(string(text)) {
+			t.Errorf("watcher %q, notes %q", o.Capture.Watcher, o.Capture.Notes)
+		}
+	}
+}
+
 func TestSnapshotFindsWhatChanged(t *testing.T) {
 	dir := folder(t, map[string]string{"a": "1", "in": "1", "over": "1", "same": "1"})
 	outside := t.TempDir()

@@ -47,6 +47,10 @@ func loadersOf(handle int) []string {
 	return nil
 }
 
+// ownProgram is the file that this process runs from, also when its name has
+// been given to another one since.
+func ownProgram() (string, error) { return "/proc/self/exe", nil }
+
 // openLoader finds the file that name means to thread tid. The event's Handle
 // is for closeHandle.
 func openLoader(tid int, name string) (*trace.Event, error) {

@@ -4,11 +4,14 @@ package runner
 
 import (
 	"errors"
+	"os"
 
 	"github.com/convrun/convrun/runner/trace"
 )
 
 func loadersOf(int) []string { return nil }
+
+func ownProgram() (string, error) { return os.Executable() }
 
 func openLoader(int, string) (*trace.Event, error) { return nil, errors.ErrUnsupported }
 

@@ -77,9 +77,6 @@ func runConversion(ctx context.Context, options runOptions, argv []string) error
 	if err != nil {
 		return err
 	}
-	version := make(chan provenance.Tool, 1)
-	go func() { version <- tool() }()
-
 	release := holdSignals()
 	defer release()
 	observation, err := runner.Run(ctx, options.command(argv))
@@ -94,7 +91,6 @@ func runConversion(ctx context.Context, options runOptions, argv []string) error
 		}
 		return withStatus(observation.ExitCode, err)
 	}
-	meta.Tool = <-version
 	return childFirst(observation, logRun(ctx, options, config, meta, observation, release))
 }
 
@@ -214,7 +210,7 @@ func prepare(options runOptions) (configuration, provenance.Meta, error) {
 			return config, provenance.Meta{}, fmt.Errorf("read key: %w", err)
 		}
 	}
-	meta := provenance.Meta{ID: options.id, ModelSource: config.model.source, Context: config.context, Configuration: config.used}
+	meta := provenance.Meta{Version: toolVersion(), ID: options.id, ModelSource: config.model.source, Context: config.context, Configuration: config.used}
 	if config.model.value != "" {
 		if meta.ModelID, meta.ModelVersion, err = splitModel(config.model.value); err != nil {
 			return config, meta, err

@@ -3,11 +3,9 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"runtime"
 	"runtime/debug"
 
-	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
 
 	"github.com/convrun/convrun/provenance"
@@ -34,20 +32,6 @@ func toolVersion() string {
 		}
 	}
 	return version
-}
-
-// tool describes the running binary.
-func tool() provenance.Tool {
-	t := provenance.Tool{Version: toolVersion()}
-	if path, err := os.Executable(); err == nil {
-		if file, err := os.Open(path); err == nil {
-			defer file.Close()
-			if sum, err := digest.FromReader(file); err == nil {
-				t.Digest = map[string]string{"sha256": sum.Encoded()}
-			}
-		}
-	}
-	return t
 }
 
 func newVersionCommand() *cobra.Command {

@@ -73,7 +73,12 @@ func Distributions(files []LoadedFile, sum func(path string) (string, error)) ([
 		sum = sumFile
 	}
 	s := newScan(files, sum)
-	for _, root := range s.roots() {
+	// Nearly all that was loaded belongs to what these folders list, and then
+	// the hundreds of folders below them need not be read.
+	for _, root := range s.roots(isPackageFolder) {
+		s.scanRoot(root)
+	}
+	for _, root := range s.roots(func(dir string) bool { return !isPackageFolder(dir) }) {
 		s.scanRoot(root)
 	}
 	var result []Distribution
@@ -152,16 +157,22 @@ func SourceOf(path string) (string, bool) {
 	return source, err == nil
 }
 
-// roots returns the folders with metadata that lie on the way to a wanted
-// file. Outer ones come first: a distribution that another one carries inside
+// isPackageFolder tells whether dir is one that installers put packages in.
+func isPackageFolder(dir string) bool {
+	base := filepath.Base(dir)
+	return base == "site-packages" || base == "dist-packages"
+}
+
+// roots returns the folders with metadata, of those that may be one, which lie
+// on the way to a file that is still wanted. Outer ones come first: a distribution that another one carries inside
 // it belongs to that other one.
-func (s *scan) roots() []string {
+func (s *scan) roots(mayBe func(dir string) bool) []string {
 	var roots []string
 	seen := map[string]bool{}
 	for path := range s.wanted {
 		for dir := filepath.Dir(path); !seen[dir]; dir = filepath.Dir(dir) {
 			seen[dir] = true
-			if len(s.metadataIn(dir)) > 0 {
+			if mayBe(dir) && len(s.metadataIn(dir)) > 0 {
 				roots = append(roots, dir)
 			}
 		}

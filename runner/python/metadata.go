@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -44,11 +45,12 @@ func readHead(name string, limit int64) (head []byte, size int64, err error) {
 		return nil, 0, err
 	}
 	defer file.Close()
-	head, err = io.ReadAll(io.LimitReader(file, limit))
-	if err != nil {
+	head = make([]byte, min(info.Size(), limit))
+	n, err := io.ReadFull(file, head)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, 0, fmt.Errorf("read %s: %w", name, err)
 	}
-	return head, info.Size(), nil
+	return head[:n], info.Size(), nil
 }
 
 // lines yields the lines of text that are not empty, without their ends.

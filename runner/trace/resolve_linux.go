@@ -15,7 +15,10 @@ import (
 
 const maxLinks = 40 // as the kernel, MAXSYMLINKS
 
-var errNotThere = errors.New("no such file")
+var (
+	errNotThere = errors.New("no such file")
+	errNotPlain = errors.New("not an absolute path without detours")
+)
 
 // resolver finds the file that a thread means by a path, while that thread is
 // held.
@@ -53,9 +56,14 @@ func (r *resolver) file(tid, dir int, path string, noFollow, create bool) (locat
 	if noFollow {
 		flags |= unix.O_NOFOLLOW
 	}
-	handle, err := r.open(tid, dir, path, flags)
+	handle, err := r.openPlain(path, flags)
 	if err == nil {
-		return locate(handle)
+		return locateAt(handle, path)
+	}
+	if !errors.Is(err, unix.ENOENT) {
+		if handle, err = r.open(tid, dir, path, flags); err == nil {
+			return locate(handle)
+		}
 	}
 	if !errors.Is(err, unix.ENOENT) || !create {
 		return located{handle: -1}, err
@@ -136,6 +144,18 @@ func (r *resolver) open(tid, dir int, path string, flags int) (int, error) {
 	}
 	defer unix.Close(from)
 	return retryOpenat(from, path, flags)
+}
+
+// openPlain opens an absolute path that needs no resolving: it has no detours
+// and leads through no link, which the kernel checks, openat2(2). Such a path
+// is the file's own, so that it need not be asked for again: that question
+// costs more than all the rest of a look.
+func (r *resolver) openPlain(path string, flags int) (int, error) {
+	if r.foreignRoots || !strings.HasPrefix(path, "/") || path != filepath.Clean(path) {
+		return -1, errNotPlain
+	}
+	how := unix.OpenHow{Flags: uint64(flags), Resolve: unix.RESOLVE_NO_SYMLINKS}
+	return unix.Openat2(unix.AT_FDCWD, path, &how)
 }
 
 // hasOtherRoot tells whether the thread's root directory is not convrun's.
@@ -250,17 +270,23 @@ func retryOpenat(dir int, path string, flags int) (int, error) {
 
 // locate describes what handle is open on, and keeps handle.
 func locate(handle int) (located, error) {
-	l := located{handle: handle}
-	var stat unix.Stat_t
-	err := unix.Fstat(handle, &stat)
-	if err == nil {
-		l.id, l.mode, l.links = idOf(&stat), stat.Mode, uint64(stat.Nlink)
-		l.path, err = pathOf(handle)
-	}
+	path, err := pathOf(handle)
 	if err != nil {
+		unix.Close(handle)
+		return located{handle: -1}, err
+	}
+	return locateAt(handle, path)
+}
+
+// locateAt describes what handle is open on when its path is known.
+func locateAt(handle int, path string) (located, error) {
+	l := located{path: path, handle: handle}
+	var stat unix.Stat_t
+	if err := unix.Fstat(handle, &stat); err != nil {
 		l.close()
 		return located{handle: -1}, err
 	}
+	l.id, l.mode, l.links = idOf(&stat), stat.Mode, uint64(stat.Nlink)
 	return l, nil
 }
 
