@@ -33,6 +33,9 @@ type digest struct {
 	// renamed is set when the run itself gave the file another name or took
 	// one away, which changes its ctime and not its content.
 	renamed atomic.Bool
+	// job is what remains to be done; nil once somebody does it. The hasher's
+	// lock guards it.
+	job *job
 }
 
 func (d *digest) wait() *digest {
@@ -44,7 +47,7 @@ func (d *digest) wait() *digest {
 type hasher struct {
 	cache   *digestCache
 	mu      sync.Mutex
-	waiting []job
+	waiting []*job // some may be taken already
 	more    *sync.Cond
 	held    int
 	closed  bool
@@ -84,7 +87,7 @@ func (h *hasher) queue(path string, handle int, id trace.FileID, mayCache bool) 
 			return d
 		}
 	}
-	j := job{path: path, keep: mayCache, digest: d}
+	j := &job{path: path, keep: mayCache, digest: d}
 	h.mu.Lock()
 	hold := h.held < maxHeld
 	if hold {
@@ -100,7 +103,7 @@ func (h *hasher) queue(path string, handle int, id trace.FileID, mayCache bool) 
 		}
 	}
 	h.mu.Lock()
-	h.waiting = append(h.waiting, j)
+	h.waiting, d.job = append(h.waiting, j), j
 	h.mu.Unlock()
 	h.more.Signal()
 	return d
@@ -124,32 +127,52 @@ func (d *digest) isDone() bool {
 // aboutToMove prepares for d's file getting another name or none: what is not
 // held open is hashed at once. A nil d stands for every file.
 func (h *hasher) aboutToMove(d *digest) {
-	if d != nil {
-		if d.isDone() {
-			return
+	if d == nil {
+		for _, j := range h.takeUnheld() {
+			h.hash(j)
 		}
-		d.renamed.Store(true)
+		return
 	}
-	for {
-		j, found := h.takeJob(func(j job) bool { return j.file == nil && (d == nil || j.digest == d) })
-		if !found {
-			return
-		}
+	if d.isDone() {
+		return
+	}
+	d.renamed.Store(true)
+	if j := h.take(d, func(j *job) bool { return j.file == nil }); j != nil {
 		h.hash(j)
 	}
 }
 
-// takeJob takes the first waiting job that fits.
-func (h *hasher) takeJob(fits func(job) bool) (job, bool) {
+// take gives what remains to be done for d to the caller, who must do it; nil
+// when that is nothing, or does not fit.
+func (h *hasher) take(d *digest, fits func(*job) bool) *job {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	i := slices.IndexFunc(h.waiting, fits)
-	if i < 0 {
-		return job{}, false
+	j := d.job
+	if j == nil || !fits(j) {
+		return nil
 	}
-	j := h.waiting[i]
-	h.waiting = slices.Delete(h.waiting, i, i+1)
-	return j, true
+	d.job = nil
+	return j
+}
+
+// takeUnheld takes all that waits under its name only.
+func (h *hasher) takeUnheld() (taken []*job) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	held := h.waiting[:0]
+	for _, j := range h.waiting {
+		switch {
+		case j.digest.job == nil:
+		case j.file != nil:
+			held = append(held, j)
+		default:
+			j.digest.job = nil
+			taken = append(taken, j)
+		}
+	}
+	clear(h.waiting[len(held):])
+	h.waiting = held
+	return taken
 }
 
 func (h *hasher) release() {
@@ -171,7 +194,7 @@ func (h *hasher) sum(path string) (string, error) {
 	if sum, ok := h.cache.get(d.id); ok {
 		return hex.EncodeToString(sum[:]), nil
 	}
-	h.hash(job{path: path, keep: true, digest: d})
+	h.hash(&job{path: path, keep: true, digest: d})
 	if d.reason != "" {
 		return "", errors.New(d.reason)
 	}
@@ -183,7 +206,7 @@ func (h *hasher) hurry(d *digest) {
 	if d.isDone() {
 		return
 	}
-	if j, found := h.takeJob(func(j job) bool { return j.digest == d }); found {
+	if j := h.take(d, func(*job) bool { return true }); j != nil {
 		h.hash(j)
 	}
 	d.wait()
@@ -242,14 +265,18 @@ func (h *hasher) drainOne() bool {
 		return false
 	}
 	j := h.waiting[0]
-	h.waiting[0] = job{}
+	h.waiting[0] = nil
 	h.waiting = h.waiting[1:]
+	mine := j.digest.job == j
+	j.digest.job = nil
 	h.mu.Unlock()
-	h.hash(j)
+	if mine {
+		h.hash(j)
+	}
 	return true
 }
 
-func (h *hasher) hash(j job) {
+func (h *hasher) hash(j *job) {
 	file := j.file
 	if file == nil {
 		var err error
