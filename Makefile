@@ -26,7 +26,7 @@ test-full: build tools ## All tests, those that take long too, three times, and 
 	.ci/fuzz 60s
 
 bench: build $(ENVS) ## Measure convrun against the bare command, in pairs
-	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./cmd/convrun ./runner/trace
+	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./cmd/convrun ./runner ./runner/trace
 
 lint: $(CACHE)/bin/staticcheck ## Check form; writes nothing
 	@test -z "$$(gofmt -l cmd printable provenance runner sign strictjson | tee /dev/stderr)"

@@ -17,7 +17,7 @@ import (
 )
 
 // probe compiles testdata/probe/NAME.c into a folder of its own.
-func probe(t *testing.T, name string, flags ...string) string {
+func probe(t testing.TB, name string, flags ...string) string {
 	t.Helper()
 	gcc, err := exec.LookPath("gcc")
 	if err != nil {
