@@ -191,6 +191,16 @@ func TestMoreFilesThanAreKept(t *testing.T) {
 	}
 }
 
+func TestMoreProgramsThanAreKept(t *testing.T) {
+	w := &watch{processes: make([]Process, maxProcesses), loaded: map[trace.FileID]bool{}}
+	for range 3 {
+		w.execute(&trace.Event{Op: trace.Exec, Path: "/bin/x", Handle: -1}, &record{})
+	}
+	if w.dropped != 3 || len(w.gaps) != 1 || !strings.Contains(w.gaps[0], "more than 20000 programs") || len(w.processes) != maxProcesses {
+		t.Errorf("%d dropped, %q, %d programs", w.dropped, w.gaps, len(w.processes))
+	}
+}
+
 // TestHugeInput reads a few bytes of an input with holes.
 func TestHugeInput(t *testing.T) {
 	needTracing(t)
