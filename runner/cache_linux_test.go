@@ -85,6 +85,13 @@ func TestCacheRefusesWhatIsNotItsOwn(t *testing.T) {
 			}
 			return os.Chown(p, 12345, 12345)
 		},
+		"in a folder writable by others": func(p string) error { return os.Chmod(filepath.Dir(p), 0o770) },
+		"in a folder of another": func(p string) error {
+			if os.Geteuid() != 0 {
+				return os.Chmod(filepath.Dir(p), 0o707)
+			}
+			return os.Chown(filepath.Dir(p), 12345, 12345)
+		},
 		"a byte changed": func(p string) error {
 			data, err := os.ReadFile(p)
 			data[cacheKey+3] ^= 1
@@ -114,6 +121,22 @@ func TestCacheRefusesWhatIsNotItsOwn(t *testing.T) {
 				t.Errorf("problem %q does not name the file", c.problem)
 			}
 		})
+	}
+}
+
+// TestCacheIsNotKeptInAFolderOfOthers has save leave the folder as it is.
+func TestCacheIsNotKeptInAFolderOfOthers(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	c := newDigestCache(dir)
+	c.new[keyOf(oldID(1))] = sha256.Sum256(nil)
+	if err := c.save(); err == nil || !strings.Contains(err.Error(), "nobody else may write") {
+		t.Errorf("%v", err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("%v, %v", left, err)
 	}
 }
 
