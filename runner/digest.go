@@ -190,11 +190,17 @@ func (h *hasher) sum(path string) (string, error) {
 	if !info.Mode().IsRegular() {
 		return "", fmt.Errorf("%s is no regular file", path)
 	}
-	d := &digest{done: make(chan struct{}), id: trace.IDOf(info)}
-	if sum, ok := h.cache.get(d.id); ok {
+	if sum, ok := h.cache.get(trace.IDOf(info)); ok {
 		return hex.EncodeToString(sum[:]), nil
 	}
-	h.hash(&job{path: path, keep: true, digest: d})
+	return h.anew(path, trace.IDOf(info), true)
+}
+
+// anew is the digest in hex of the file at path, in the state id, from its
+// bytes. keep puts it into the cache.
+func (h *hasher) anew(path string, id trace.FileID, keep bool) (string, error) {
+	d := &digest{done: make(chan struct{}), id: id}
+	h.hash(&job{path: path, keep: keep, digest: d})
 	if d.reason != "" {
 		return "", errors.New(d.reason)
 	}

@@ -204,7 +204,7 @@ func (w *watch) wasChanged(path string, before *digest) bool {
 		return true
 	}
 	// Its rights, its owner or a further name may have been changed.
-	sum, err := w.hash.sum(path)
+	sum, err := w.hash.anew(path, id, false)
 	return err != nil || sum != before.sha256
 }
 

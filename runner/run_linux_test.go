@@ -53,7 +53,7 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
-	o, err := Run(context.Background(), Command{Argv: os.Args[1:], Environ: environ, NoObserver: true, Grace: grace, Own: []string{name}})
+	o, err := Run(context.Background(), Command{Argv: os.Args[1:], Environ: environ, NoObserver: true, Grace: grace, Own: []string{name}, CacheDir: os.Getenv(asConvrun + "_CACHE")})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(125)

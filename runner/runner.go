@@ -348,8 +348,13 @@ func (w *watch) declareInput(path string) {
 		w.walk(realPath(path), func(path string, _ trace.FileID) { w.declareInput(path) })
 		return
 	}
-	if r := w.readNow(path); r != nil {
-		r.declared = true
+	r := w.readNow(path)
+	if r == nil {
+		return
+	}
+	if r.declared = true; installed(r.class) {
+		// Not by its place, and its digest not by the cache.
+		r.class, r.content = Input, w.hash.queue(r.path, -1, r.before, false)
 	}
 }
 
