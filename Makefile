@@ -21,11 +21,11 @@ demo: build $(ENVS) ## Convert a real torch and a real Keras model under convrun
 test: build tools ## Make what the tests need, and run them
 	go test ./...
 
-test-full: build tools ## All tests, those that take long too, three times, and a minute of fuzzing a target
-	CONVRUN_FULL=1 go test -count 3 -timeout 60m ./...
-	.ci/fuzz 60s
+test-full: build tools ## All tests, those that take long too, three times, and 50,000 inputs for a fuzz target
+	CONVRUN_FULL=1 go test -count 3 -timeout 90m ./...
+	.ci/fuzz 50000x
 
-bench: build $(ENVS) ## Measure convrun against the bare command, in pairs
+bench: build tools $(CACHE)/python/reprozip/.made ## Measure convrun and its like against the bare command, in pairs
 	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./cmd/convrun ./runner ./runner/trace
 
 lint: $(CACHE)/bin/staticcheck ## Check form; writes nothing
@@ -38,8 +38,8 @@ vet: ## go vet, also for the systems that are not tested
 race: ## The concurrent packages under the race detector
 	CGO_ENABLED=1 go test -race ./runner ./runner/trace/...
 
-fuzz: ## Every fuzz target for some seconds
-	.ci/fuzz 3s
+fuzz: ## Every fuzz target with 2,000 inputs
+	.ci/fuzz 2000x
 
 update: ## Make again what is generated: docs, schema, golden files
 	go test ./cmd/convrun ./provenance/... -run 'Docs|Schema|Golden|Fixture' -update

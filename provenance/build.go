@@ -580,7 +580,7 @@ func (b *builder) run() Run {
 		}
 	}
 	switch {
-	case b.o.Capture.Method != "seccomp-notify":
+	case b.o.Capture.Method == "snapshot" || b.o.Capture.Method == "declared":
 		r.NetworkNote = Unknown + "connections are not seen with the method " + b.o.Capture.Method
 	case len(r.Network) == 0:
 		r.NetworkNote = "no connection to an IP address was asked for"

@@ -365,8 +365,9 @@ type Finding struct {
 
 // Capture says how the run was watched and what that cannot have seen.
 type Capture struct {
-	// Method is "seccomp-notify", "snapshot" or "declared".
-	Method   string `json:"method" jsonschema:"enum=seccomp-notify,enum=snapshot,enum=declared"`
+	// Method is "seccomp-notify", "ptrace", "ptrace-all", "snapshot" or
+	// "declared".
+	Method   string `json:"method" jsonschema:"enum=seccomp-notify,enum=ptrace,enum=ptrace-all,enum=snapshot,enum=declared"`
 	Complete bool   `json:"complete"`
 	// Reasons say why Complete is false, sorted.
 	Reasons []string `json:"reasons"`

@@ -17,6 +17,10 @@ type classifier struct {
 // and the home folders are not among them: models lie there.
 var systemDirs = []string{"/usr/", "/lib/", "/lib32/", "/lib64/", "/libx32/", "/bin/", "/sbin/", "/etc/", "/boot/", "/var/lib/", "/var/cache/", "/run/", "/nix/store/", "/System/", "/Library/"}
 
+// managers are the folders of programs that choose an interpreter and start it
+// through scripts of their own, and in them the folders of the interpreters.
+var managers = []struct{ folder, installed string }{{"/.pyenv/", "versions/"}, {"/.asdf/", "installs/"}}
+
 // notFiles are folders whose files are windows into the kernel, not data.
 var notFiles = []string{"/proc/", "/sys/", "/dev/"}
 
@@ -45,7 +49,7 @@ func (c *classifier) class(path string, executed bool) Class {
 	switch {
 	case inPackages(slashed):
 		return Package
-	case c.inRuntime(slashed), filepath.Base(slashed) == "pyvenv.cfg":
+	case c.inRuntime(slashed), inManager(slashed), filepath.Base(slashed) == "pyvenv.cfg":
 		return Runtime
 	case slices.ContainsFunc(systemDirs, func(dir string) bool { return strings.HasPrefix(slashed, dir) }):
 		return System
@@ -74,6 +78,15 @@ func (c *classifier) inRuntime(path string) bool {
 		top, _, _ := strings.Cut(rest, "/")
 		switch top {
 		case "bin", "lib", "lib64", "include", "DLLs", "Lib", "libs", "share":
+			return true
+		}
+	}
+	return false
+}
+
+func inManager(path string) bool {
+	for _, manager := range managers {
+		if _, rest, ok := strings.Cut(path, manager.folder); ok && !strings.HasPrefix(rest, manager.installed) {
 			return true
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/convrun/convrun/runner/trace"
 )
 
 // pairs is how often a benchmark runs bare and wrapped in turn.
@@ -47,11 +49,13 @@ func builtConvrun(b *testing.B) string {
 	return path
 }
 
-// compare runs bare and wrapped in turn and reports the medians of the ratios.
-func compare(b *testing.B, dir string, bare, wrapped []string) {
+// compare runs bare and a wrapper around it in turn, and reports the medians of
+// the ratios. What a wrapper has to fill, such as a cache, is filled before.
+func compare(b *testing.B, dir string, bare, wrapper []string) {
 	b.Helper()
+	wrapped := slices.Concat(wrapper, bare)
 	timed(b, dir, bare)
-	timed(b, dir, wrapped) // fills the digest cache
+	timed(b, dir, wrapped)
 	for b.Loop() {
 		var walls, cpus []float64
 		for range pairs() {
@@ -66,29 +70,64 @@ func compare(b *testing.B, dir string, bare, wrapped []string) {
 	}
 }
 
+// compareAll measures convrun, and what else can be put before a command to see
+// its files, each in pairs with the bare command.
+func compareAll(b *testing.B, dir string, bare []string) {
+	b.Helper()
+	run := []string{builtConvrun(b), "run", "-q"}
+	reprozip := environment(b, "reprozip")
+	b.Setenv("REPROZIP_USAGE_STATS", "off")
+	for _, wrapper := range []struct {
+		name string
+		argv []string
+	}{
+		{"convrun", append(run, "--")},
+		{"convrun without cache", append(run, "--no-cache", "--")},
+		{"convrun by ptrace", append(run, "--trace", trace.Ptrace, "--")},
+		{"convrun by ptrace of every call", append(run, "--trace", trace.PtraceAll, "--")},
+		{"strace of the same calls", []string{"strace", "-f", "--seccomp-bpf", "-e", "trace=open,openat,openat2,creat,execve,rename,renameat,renameat2,unlink,unlinkat", "-o", "strace.txt"}},
+		{"strace of every call", []string{"strace", "-f", "-o", "/dev/null"}},
+		{"reprozip trace", []string{filepath.Join(filepath.Dir(reprozip), "reprozip"), "trace", "--overwrite", "-d", "reprozip"}},
+	} {
+		b.Run(wrapper.name, func(b *testing.B) {
+			if path, err := exec.LookPath(wrapper.argv[0]); err != nil {
+				missingTool(b, "%v", err)
+			} else {
+				wrapper.argv[0] = path
+			}
+			compare(b, dir, bare, wrapper.argv)
+		})
+	}
+}
+
 func median[T cmp.Ordered](values []T) T {
 	slices.Sort(values)
 	return values[len(values)/2]
 }
 
 func BenchmarkTorchExport(b *testing.B) {
-	convrun, python := builtConvrun(b), environment(b, "torch")
+	python := environment(b, "torch")
 	script, err := filepath.Abs("../../testdata/demo/torch_export.py")
 	if err != nil {
 		b.Fatal(err)
 	}
 	dir := b.TempDir()
 	bare := []string{python, script, "resnet18.onnx"}
-	compare(b, dir, bare, append([]string{convrun, "run", "-q", "--"}, bare...))
-	info, err := os.Stat(filepath.Join(dir, "resnet18.onnx"+logSuffix))
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.ReportMetric(float64(info.Size()), "log-bytes")
+	compareAll(b, dir, bare)
+	b.Run("log", func(b *testing.B) {
+		timed(b, dir, append([]string{builtConvrun(b), "run", "-q", "--"}, bare...))
+		info, err := os.Stat(filepath.Join(dir, "resnet18.onnx"+logSuffix))
+		if err != nil {
+			b.Fatal(err)
+		}
+		for b.Loop() {
+			b.ReportMetric(float64(info.Size()), "log-bytes")
+		}
+	})
 }
 
 func BenchmarkTf2onnx(b *testing.B) {
-	convrun, python := builtConvrun(b), environment(b, "tensorflow")
+	python := environment(b, "tensorflow")
 	script, err := filepath.Abs("../../testdata/demo/keras_save.py")
 	if err != nil {
 		b.Fatal(err)
@@ -96,7 +135,7 @@ func BenchmarkTf2onnx(b *testing.B) {
 	dir := b.TempDir()
 	timed(b, dir, []string{python, script, "keras_model"})
 	bare := []string{python, "-m", "tf2onnx.convert", "--saved-model", "keras_model", "--output", "m.onnx"}
-	compare(b, dir, bare, append([]string{convrun, "run", "-q", "--"}, bare...))
+	compareAll(b, dir, bare)
 }
 
 // repeat reports the median wall time of one command.

@@ -30,7 +30,7 @@ var exitTable = []exitRow{
 	{"run", "126", "the command was found but could not be executed"},
 	{"run", "127", "the command was not found"},
 	{"all others", "0", "done; verify: everything that was checked holds"},
-	{"all others", "1", "verification failed: a signature, a digest, a missing file, a failed run"},
+	{"all others", "1", "verification failed: a signature, a digest, a missing file, a failed run; doctor: no command can be traced here"},
 	{"all others", "2", "usage: wrong flags or arguments, or nothing to trust was given"},
 	{"all others", "3", "no conversion log was found for the file"},
 	{"all others", "4", "could not be completed: a file or key cannot be read, a log is malformed, a disk is full"},

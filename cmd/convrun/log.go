@@ -68,7 +68,7 @@ func openLog(path string, trust trustOptions) (*openedLog, error) {
 		}
 		verified, err := sign.Verify(data, sign.Trust{Key: key})
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
+			return nil, damaged(fmt.Errorf("%s: %w", path, err))
 		}
 		log.verified, log.payload = &verified, verified.Payload()
 	}
@@ -76,6 +76,15 @@ func openLog(path string, trust trustOptions) (*openedLog, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return log, nil
+}
+
+// damaged adds, where a log cannot be read at all, where another copy may be.
+func damaged(err error) error {
+	dir, dirErr := stateDir()
+	if !errors.Is(err, sign.ErrMalformed) || dirErr != nil {
+		return err
+	}
+	return withHint(err, "this is no whole log; take another copy of it (those of this user's own runs are in %s)", filepath.Join(dir, "logs"))
 }
 
 func noLog(path string) error {
@@ -87,6 +96,11 @@ func noLog(path string) error {
 		if _, err := os.Lstat(artifact); errors.Is(err, fs.ErrNotExist) {
 			return withStatus(exitNoLog, fmt.Errorf("%s: no such file, and no conversion log of it", artifact))
 		}
+	}
+	whole := strings.TrimSuffix(path, logSuffix)
+	whole = strings.TrimSuffix(whole, filepath.Ext(whole)) // of m.onnx.data, m.onnx
+	if _, err := os.Stat(whole + logSuffix); err == nil {
+		return withStatus(exitNoLog, withHint(fmt.Errorf("no conversion log at %s", path), "if it is a part of %s: convrun verify %s", whole, whole))
 	}
 	return withStatus(exitNoLog, withHint(fmt.Errorf("no conversion log at %s", path), "name it with --log, or make one by converting under convrun"))
 }

@@ -15,7 +15,7 @@ import (
 // plannedVerbs are names that later versions will use. They are taken already,
 // so that no command line changes its meaning then.
 var plannedVerbs = []string{
-	"doctor", "diff", "reproduce", "parity", "attach", "fetch", "export", "card", "inspect", "review", "policy", "init",
+	"diff", "reproduce", "parity", "attach", "fetch", "export", "card", "inspect", "review", "policy", "init",
 	"config", "explain", "list", "log", "ledger", "serve", "schema", "selftest", "check", "man",
 }
 
@@ -45,6 +45,7 @@ below is meant, and "convrun -- NAME" or "convrun ./NAME" runs a program.`
 		newReportCommand(),
 		newSignCommand(),
 		newKeygenCommand(),
+		newDoctorCommand(),
 		newVersionCommand(),
 	)
 	for _, name := range plannedVerbs {

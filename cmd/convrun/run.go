@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -55,7 +56,7 @@ log beside the frozen model: MODEL.convlog.json. A failed command is logged too.
 	flags.StringVar(&o.config, "config", "", "configuration `FILE`, counting more than the project's and the user's")
 	flags.StringVar(&o.key, "key", "", "private key `FILE` to sign with (default: configuration, then this user's local key)")
 	flags.StringVar(&o.log, "log", "", "write the log to `PATH` instead of beside the model")
-	flags.StringVar(&o.method, "trace", "", "`METHOD` of watching: seccomp-notify or snapshot (default: the best that works)")
+	flags.StringVar(&o.method, "trace", "", "`METHOD` of watching: seccomp-notify, ptrace, ptrace-all or snapshot (default: the best that works)")
 	flags.StringVar(&o.observe, "observe", "python", "`WHAT` to observe inside: python or off")
 	flags.BoolVar(&o.noCache, "no-cache", false, "hash every file anew")
 	flags.BoolVarP(&o.quiet, "quiet", "q", false, "do not say where the log is")
@@ -219,8 +220,8 @@ func prepare(options runOptions) (configuration, provenance.Meta, error) {
 	if options.observe != "python" && options.observe != "off" {
 		return config, meta, fmt.Errorf("--observe %q: expected python or off", options.observe)
 	}
-	if options.method != "" && options.method != trace.SeccompNotify && options.method != trace.Snapshot {
-		return config, meta, fmt.Errorf("--trace %q: expected %s or %s", options.method, trace.SeccompNotify, trace.Snapshot)
+	if options.method != "" && !slices.Contains(trace.Methods(), options.method) {
+		return config, meta, fmt.Errorf("--trace %q: expected one of %s", options.method, strings.Join(trace.Methods(), ", "))
 	}
 	if options.log != "" {
 		if info, err := os.Stat(filepath.Dir(options.log)); err != nil || !info.IsDir() {

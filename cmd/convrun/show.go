@@ -93,11 +93,14 @@ func show(out io.Writer, log *openedLog) error {
 	return err
 }
 
-// together is a name and its version; one reason is enough when both are
-// unknown.
+// together is a name and its version, or why one of them is unknown; one reason
+// is enough when both are.
 func together(name, version string) string {
 	if strings.HasPrefix(name, provenance.Unknown) {
 		return name
+	}
+	if strings.HasPrefix(version, provenance.Unknown) {
+		return name + " (version " + version + ")"
 	}
 	return name + " " + version
 }

@@ -372,6 +372,8 @@ func severity(s string) Span {
 // methods says what each method of capture can see.
 var methods = map[string]string{
 	"seccomp-notify": "the kernel reported each file that the command and its descendants opened",
+	"ptrace":         "the command and its descendants were stopped at each file that they opened",
+	"ptrace-all":     "the command and its descendants were stopped at each system call",
 	"snapshot":       "the folders were compared before and after the run, which shows what was written but not what was read",
 	"declared":       "only the files that the user named were looked at",
 }

@@ -19,6 +19,7 @@ const (
 
 	retAllow  = 0x7fff0000 // SECCOMP_RET_ALLOW
 	retNotify = 0x7fc00000 // SECCOMP_RET_USER_NOTIF
+	retTrace  = 0x7ff00000 // SECCOMP_RET_TRACE, with 16 bits of data for the tracer
 )
 
 // instruction is struct sock_filter, include/uapi/linux/filter.h.
@@ -31,20 +32,29 @@ type instruction struct {
 // filterProgram asks to be told of every listed call and lets the rest pass.
 // An x32 call, and any call of an architecture without a table, is reported
 // too, so that it can be said that it was not understood.
-func filterProgram(abis []abi) []instruction {
+//
+// A tracer is told, in the data of the result, which of abis the call belongs
+// to, from 1 on; 0 is none.
+func filterProgram(abis []abi, method string) []instruction {
+	told := func(which int) uint32 {
+		if method == SeccompNotify {
+			return retNotify
+		}
+		return retTrace + uint32(which)
+	}
 	program := []instruction{{code: bpfLoadWord, k: offsetArch}}
-	for _, abi := range abis {
-		body := abiProgram(abi)
+	for i, abi := range abis {
+		body := abiProgram(abi, told(i+1))
 		program = append(program, instruction{code: bpfJumpEqual, k: abi.arch, jt: 0, jf: uint8(len(body))})
 		program = append(program, body...)
 	}
-	return append(program, instruction{code: bpfReturn, k: retNotify})
+	return append(program, instruction{code: bpfReturn, k: told(0)})
 }
 
-func abiProgram(abi abi) []instruction {
+func abiProgram(abi abi, told uint32) []instruction {
 	program := []instruction{{code: bpfLoadWord, k: offsetNumber}}
 	numbers := slices.Sorted(maps.Keys(abi.calls))
-	// Every jump goes to the last instruction, "notify", or falls through.
+	// Every jump goes to the last instruction, "told", or falls through.
 	remaining := len(numbers) + 1
 	if abi.arch == archAMD64 {
 		program = append(program, instruction{code: bpfJumpAtLeast, k: x32Bit, jt: uint8(remaining)})
@@ -55,7 +65,7 @@ func abiProgram(abi abi) []instruction {
 	}
 	return append(program,
 		instruction{code: bpfReturn, k: retAllow},
-		instruction{code: bpfReturn, k: retNotify})
+		instruction{code: bpfReturn, k: told})
 }
 
 // encodeFilter is the program as the kernel of a little-endian machine reads

@@ -38,8 +38,8 @@ func simulate(t *testing.T, program []instruction, arch uint32, nr uint32) uint3
 
 func TestFilterReportsExactlyTheListedCalls(t *testing.T) {
 	for _, goarch := range []string{"amd64", "arm64"} {
-		abis := abisOf(goarch)
-		program := filterProgram(abis)
+		abis := abisOf(goarch, SeccompNotify)
+		program := filterProgram(abis, SeccompNotify)
 		if len(program) > 4096 {
 			t.Fatalf("%s: %d instructions, more than BPF_MAXINSNS", goarch, len(program))
 		}
@@ -63,13 +63,13 @@ func TestFilterReportsExactlyTheListedCalls(t *testing.T) {
 			}
 		}
 	}
-	program := filterProgram(abisOf("amd64"))
+	program := filterProgram(abisOf("amd64", SeccompNotify), SeccompNotify)
 	for _, nr := range []uint32{x32Bit, x32Bit | 2, x32Bit | 39, 0xffffffff} {
 		if got := simulate(t, program, archAMD64, nr); got != retNotify {
 			t.Errorf("the x32 call %#x gives %#x, want it reported", nr, got)
 		}
 	}
-	if abisOf("riscv64") != nil {
+	if abisOf("riscv64", Ptrace) != nil {
 		t.Error("an architecture without a table must have none")
 	}
 }

@@ -6,11 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
-	"os"
-	"runtime"
-	"strconv"
-	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -18,515 +13,64 @@ import (
 	"github.com/convrun/convrun/runner/trace/stage"
 )
 
-// listener answers the notifications of one process tree and reports them.
+// listener is the mechanism of seccomp user notification, seccomp_unotify(2).
 type listener struct {
 	fd   int
-	page []byte // shared with the keeper: the notification being looked at
-	sink Sink
-	res  resolver
-	abis []abi
-	// outer is convrun's own process and process group.
-	ownPID, ownGroup int
-	gaps             map[string]bool
+	page []byte // shared with the keeper: the notification that is answered next
 }
 
-// errTreeGone ends the loop: no process uses the filter any more.
-var errTreeGone = errors.New("the process tree is gone")
-
-// serve runs until the last process of the tree has gone, or until stop is
-// readable. It keeps its thread, and blocks in raw system calls: announcing
-// each block to the Go scheduler costs more than the call it watches.
-func (l *listener) serve(stop int) error {
-	runtime.LockOSThread()
-	for {
-		waiting, err := l.wait(stop)
-		if err == nil && waiting {
-			waiting, err = l.receive()
-		}
-		if err != nil {
-			return err
-		}
-		if waiting {
-			l.look()
-			stage.Continue(l.fd, l.notificationID())
-		}
-	}
+func newListener(fd int, page []byte) *listener {
+	// From 6.6 on the answering thread and the asking one can share a
+	// processor without a detour; older kernels refuse, and are slower.
+	unix.RawSyscall(unix.SYS_IOCTL, uintptr(fd), stage.IoctlSetFlags, 1)
+	return &listener{fd: fd, page: page}
 }
 
-var errStopped = errors.New("told to stop")
-
-// wait blocks until a notification is there; false is an interruption, which
-// the Go scheduler uses to get its processor back.
-func (l *listener) wait(stop int) (bool, error) {
-	entries := [2]unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}, {Fd: int32(stop), Events: unix.POLLIN}}
-	_, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&entries)), 2, 0, 0, 0, 0)
-	switch {
-	case errno == unix.EINTR:
-		return false, nil
-	case errno != 0:
-		return false, fmt.Errorf("wait for a notification: %w", errno)
-	case entries[1].Revents != 0:
-		return false, errStopped
-	case entries[0].Revents&unix.POLLIN != 0:
-		return true, nil
-	case entries[0].Revents&(unix.POLLHUP|unix.POLLERR) != 0:
-		return false, errTreeGone
-	}
-	return false, nil
-}
+func (l *listener) descriptor() int { return l.fd }
 
 // receive takes one notification, unless its call was interrupted meanwhile.
-func (l *listener) receive() (bool, error) {
+func (l *listener) receive() (heldCall, bool, error) {
 	clear(l.page[:stage.NotifSize])
 	_, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(l.fd), stage.IoctlRecv, uintptr(unsafe.Pointer(&l.page[0])))
 	switch errno {
 	case 0:
-		return true, nil
+		return l.decode(), true, nil
 	case unix.ENOENT, unix.EINTR:
-		return false, nil
+		return heldCall{}, false, nil
 	}
-	return false, fmt.Errorf("receive a notification: %w", errno)
+	return heldCall{}, false, fmt.Errorf("receive a notification: %w", errno)
+}
+
+// decode reads struct seccomp_notif, include/uapi/linux/seccomp.h.
+func (l *listener) decode() heldCall {
+	le := binary.LittleEndian
+	call := heldCall{by: l, tid: int(le.Uint32(l.page[8:])), nr: int(int32(le.Uint32(l.page[16:]))), arch: le.Uint32(l.page[20:])}
+	for i := range call.args {
+		call.args[i] = le.Uint64(l.page[32+8*i:])
+	}
+	return call
 }
 
 func (l *listener) notificationID() uint64 { return binary.LittleEndian.Uint64(l.page) }
 
-// stillWaiting tells whether the thread that was notified about is the one
-// that what was read of it came from.
-func (l *listener) stillWaiting() bool {
+func (l *listener) holds() bool {
 	id := l.notificationID()
 	_, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(l.fd), stage.IoctlIDValid, uintptr(unsafe.Pointer(&id)))
 	return errno == 0
 }
 
-// notification is struct seccomp_notif, include/uapi/linux/seccomp.h.
-type notification struct {
-	tid  int
-	nr   int
-	arch uint32
-	args [6]uint64
+// release lets the call go on; one that was interrupted meanwhile comes again.
+func (l *listener) release() error {
+	if err := stage.Continue(l.fd, l.notificationID()); err != 0 && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("let a call go on: %w", err)
+	}
+	return nil
 }
 
-func (l *listener) decode() notification {
-	le := binary.LittleEndian
-	n := notification{tid: int(le.Uint32(l.page[8:])), nr: int(int32(le.Uint32(l.page[16:]))), arch: le.Uint32(l.page[20:])}
-	for i := range n.args {
-		n.args[i] = le.Uint64(l.page[32+8*i:])
-	}
-	return n
-}
+// hungUp means that no process uses the filter any more.
+func (l *listener) hungUp() error { return errTreeGone }
 
-// look reports the call that waits in the page. A panic in it, or in the sink,
-// must cost the record only.
-func (l *listener) look() {
-	n := l.decode()
-	defer func() {
-		if r := recover(); r != nil {
-			l.gap(n.tid, fmt.Sprintf("convrun failed while it looked at a call: %v", r))
-		}
-	}()
-	abi, call, ok := l.find(n)
-	if !ok {
-		l.gap(n.tid, fmt.Sprintf("a call of an unknown kind (architecture %#x, number %d)", n.arch, n.nr))
-		return
-	}
-	if n.tid == 0 {
-		l.gap(n.tid, "a process outside convrun's PID namespace cannot be looked at")
-		return
-	}
-	switch call.op {
-	case Gap:
-		l.special(n.tid, call.name)
-	case Connect:
-		l.connect(n)
-	case Signal:
-		l.signal(n)
-	default:
-		l.paths(n, abi, call)
-	}
-}
-
-func (l *listener) find(n notification) (*abi, call, bool) {
-	for i := range l.abis {
-		if l.abis[i].arch == n.arch {
-			call, ok := l.abis[i].calls[n.nr]
-			return &l.abis[i], call, ok
-		}
-	}
-	return nil, call{}, false
-}
-
-// gap reports each kind of gap once for each program that causes it.
-func (l *listener) gap(tid int, reason string) {
-	exe, err := os.Readlink("/proc/" + strconv.Itoa(tid) + "/exe")
-	if err != nil {
-		exe = "an unknown program"
-	}
-	key := reason + "\x00" + exe
-	if l.gaps[key] {
-		return
-	}
-	l.gaps[key] = true
-	l.sink(&Event{Op: Gap, TID: tid, Handle: -1, Reason: exe + ": " + reason})
-}
-
-func (l *listener) special(tid int, name string) {
-	switch name {
-	case "io_uring_setup":
-		l.gap(tid, "it uses io_uring, whose file operations are invisible to tracing")
-	case "open_by_handle_at":
-		l.gap(tid, "it opens files by handle, whose names cannot be seen")
-	default:
-		// From here on a path may mean another file than it does to convrun.
-		l.res.foreignRoots = true
-	}
-}
-
-// otherMounts says so when a thread's paths are not convrun's.
-func (l *listener) otherMounts(tid int) {
-	if l.res.foreignRoots && inOtherNamespace("/proc/"+strconv.Itoa(tid)) {
-		l.gap(tid, "it has mounts of its own, so the paths of its files may lead elsewhere outside of it")
-	}
-}
-
-func (l *listener) connect(n notification) {
-	size := n.args[2]
-	if size < 2 || size > 128 {
-		return
-	}
-	raw := make([]byte, size)
-	if got, err := memory(n.tid).read(raw, n.args[1]); err != nil || got < len(raw) || !l.stillWaiting() {
-		return
-	}
-	if address := endpoint(raw); address != "" {
-		l.sink(&Event{Op: Connect, TID: n.tid, Handle: -1, Address: address})
-	}
-}
-
-// endpoint reads a struct sockaddr_in or sockaddr_in6; "" is any other family.
-func endpoint(raw []byte) string {
-	port := func() string { return strconv.Itoa(int(binary.BigEndian.Uint16(raw[2:]))) }
-	if len(raw) < 2 {
-		return ""
-	}
-	switch family := binary.NativeEndian.Uint16(raw); {
-	case family == unix.AF_INET && len(raw) >= 8:
-		return "ip4 " + net.JoinHostPort(net.IP(raw[4:8]).String(), port())
-	case family == unix.AF_INET6 && len(raw) >= 24:
-		return "ip6 " + net.JoinHostPort(net.IP(raw[8:24]).String(), port())
-	}
-	return ""
-}
-
-func (l *listener) signal(n notification) {
-	target := int(int32(n.args[0]))
-	switch target {
-	case l.ownPID, -l.ownGroup, -1:
-	case 0:
-		if group, err := unix.Getpgid(n.tid); err != nil || group != l.ownGroup {
-			return
-		}
-	default:
-		return
-	}
-	l.sink(&Event{Op: Signal, TID: n.tid, Handle: -1, Number: unix.Signal(n.args[1])})
-}
-
-// paths reports a call that names one or two files.
-func (l *listener) paths(n notification, abi *abi, call call) {
-	first, err := l.path(n, call.path)
-	var second string
-	if err == nil && call.path2 >= 0 {
-		second, err = l.path(n, call.path2)
-	}
-	if err != nil {
-		l.unreadable(n.tid, err)
-		return
-	}
-	flags := call.fixed
-	if call.flags >= 0 {
-		flags |= n.args[call.flags]
-		if call.name == "openat2" {
-			// struct open_how begins with the 64-bit flags.
-			var how [8]byte
-			if _, err := memory(n.tid).read(how[:], n.args[2]); err != nil {
-				return
-			}
-			flags = binary.LittleEndian.Uint64(how[:])
-		}
-	}
-	if !l.stillWaiting() {
-		return
-	}
-	l.otherMounts(n.tid)
-	event := Event{Op: call.op, TID: n.tid, Requested: first, Handle: -1}
-	dir, dir2 := dirArgument(n, call.dir), dirArgument(n, call.dir2)
-	switch call.op {
-	case Open:
-		l.open(&event, dir, first, flags)
-	case Exec:
-		l.exec(&event, n, abi, call, dir, first, flags)
-	case Truncate:
-		l.truncate(&event, dir, first)
-	case Remove:
-		l.name(&event, dir, first)
-	case Rename, Link:
-		if call.op == Rename && flags&renameExchange != 0 {
-			event.Op = Exchange
-		}
-		l.twoNames(&event, dir, first, dir2, second, flags)
-	}
-}
-
-func (l *listener) path(n notification, argument int) (string, error) {
-	if n.args[argument] == 0 {
-		return "", nil // the kernel will say EFAULT, or AT_EMPTY_PATH is meant
-	}
-	text, err := memory(n.tid).text(n.args[argument], pathMax)
-	if errors.Is(err, unix.EFAULT) || errors.Is(err, errTooLong) {
-		return "", nil // the kernel will refuse it too
-	}
-	return text, err
-}
-
-func (l *listener) unreadable(tid int, err error) {
-	if errors.Is(err, unix.ESRCH) {
-		return
-	}
-	l.gap(tid, fmt.Sprintf("its memory cannot be read (%v), so its files are unknown", err))
-}
-
-func dirArgument(n notification, argument int) int {
-	if argument < 0 {
-		return atFDCWD
-	}
-	return int(int32(n.args[argument]))
-}
-
-// missed notes that a file could not be looked up though the process may well
-// reach it. Where the kernel will refuse the process too, nothing is missed.
-func (l *listener) missed(tid int, err error) {
-	for _, same := range []error{
-		errNotThere, unix.ENOENT, unix.ENOTDIR, unix.ELOOP, unix.EACCES, unix.ENAMETOOLONG, unix.EBADF, unix.EINVAL, unix.ENXIO, unix.ESRCH,
-	} {
-		if errors.Is(err, same) {
-			return
-		}
-	}
-	l.gap(tid, fmt.Sprintf("a file that it uses could not be looked up (%v)", err))
-}
-
-func (l *listener) truncate(event *Event, dir int, path string) {
-	found, err := l.res.file(event.TID, dir, path, false, false)
-	if err != nil {
-		l.missed(event.TID, err)
-		return
-	}
-	defer found.close()
-	if l.hasContent(&found) && permitted(found.handle, unix.W_OK) {
-		l.report(event, found)
-	}
-}
-
-// hasContent tells whether l is a file whose bytes can be recorded.
-func (l *listener) hasContent(found *located) bool {
-	return found.links > 0 && found.mode&unix.S_IFMT == unix.S_IFREG && !l.res.isPseudo(found)
-}
-
-func (l *listener) open(event *Event, dir int, path string, flags uint64) {
-	tmpfile := uint64(oTmpfile | unix.O_DIRECTORY)
-	if flags&oPath != 0 || flags&tmpfile == tmpfile {
-		return // no content is reached, or none that has a name yet
-	}
-	exclusive := flags&(oCreat|oExcl) == oCreat|oExcl
-	found, err := l.res.file(event.TID, dir, path, flags&unix.O_NOFOLLOW != 0 || exclusive, flags&oCreat != 0)
-	if err != nil {
-		l.missed(event.TID, err)
-		return
-	}
-	defer found.close()
-	event.Access = accessOf(flags)
-	if found.handle >= 0 {
-		if exclusive || flags&unix.O_DIRECTORY != 0 || !l.hasContent(&found) || !permitted(found.handle, event.Access.mode()) {
-			return
-		}
-	}
-	l.report(event, found)
-}
-
-// permitted tells whether the access can succeed, as far as rights and
-// read-only mounts go. The command has convrun's own rights unless a set-uid
-// program changed them.
-func permitted(handle int, mode uint32) bool {
-	if mode == unix.R_OK && unix.Geteuid() == 0 {
-		return true
-	}
-	err := unix.Faccessat2(handle, "", mode, unix.AT_EMPTY_PATH|unix.AT_EACCESS)
-	return err == nil || errors.Is(err, unix.ENOSYS)
-}
-
-// mode is the access as faccessat(2) takes it.
-func (a Access) mode() (mode uint32) {
-	if a&Read != 0 {
-		mode |= unix.R_OK
-	}
-	if a&Write != 0 {
-		mode |= unix.W_OK
-	}
-	return mode
-}
-
-// accessOf reads the flags of open(2).
-func accessOf(flags uint64) Access {
-	var access Access
-	switch flags & oAccmode {
-	case unix.O_RDONLY:
-		access = Read
-	case unix.O_WRONLY:
-		access = Write
-	default:
-		access = Read | Write
-	}
-	if flags&oCreat != 0 {
-		access |= Create
-	}
-	if flags&oTrunc != 0 {
-		access |= Discard | Write
-	}
-	if flags&(oCreat|oExcl) == oCreat|oExcl {
-		access |= Exclusive
-	}
-	return access
-}
-
-func (l *listener) report(event *Event, found located) {
-	event.Path, event.Handle, event.ID = found.path, found.handle, found.id
-	event.Mode, event.Links = found.mode, found.links
-	l.sink(event)
-}
-
-func (l *listener) exec(event *Event, n notification, abi *abi, call call, dir int, path string, flags uint64) {
-	var found located
-	var err error
-	if path == "" && call.name == "execveat" && flags&atEmptyPath != 0 {
-		found, err = l.res.file(n.tid, atFDCWD, "/proc/self/fd/"+strconv.Itoa(dir), false, false)
-	} else {
-		found, err = l.res.file(n.tid, dir, path, false, false)
-	}
-	if err != nil {
-		l.missed(n.tid, err)
-		return
-	}
-	defer found.close()
-	if found.mode&unix.S_IFMT != unix.S_IFREG || !permitted(found.handle, unix.X_OK) {
-		return
-	}
-	event.Argv, _ = memory(n.tid).argv(n.args[call.argv], abi.pointerBytes)
-	event.PID, event.Parent = family(n.tid)
-	l.report(event, found)
-}
-
-// family reads thread group and parent from /proc/TID/status; 0 is unknown.
-func family(tid int) (pid, parent int) {
-	status, err := os.ReadFile("/proc/" + strconv.Itoa(tid) + "/status")
-	if err != nil {
-		return 0, 0
-	}
-	for line := range strings.Lines(string(status)) {
-		if value, ok := strings.CutPrefix(line, "Tgid:"); ok {
-			pid, _ = strconv.Atoi(strings.TrimSpace(value))
-		} else if value, ok := strings.CutPrefix(line, "PPid:"); ok {
-			parent, _ = strconv.Atoi(strings.TrimSpace(value))
-			return pid, parent
-		}
-	}
-	return pid, parent
-}
-
-// name reports the removal of a name that exists.
-func (l *listener) name(event *Event, dir int, path string) {
-	found, err := l.existing(event.TID, dir, path, true)
-	if err != nil {
-		l.missed(event.TID, err)
-		return
-	}
-	defer found.close()
-	l.report(event, found)
-}
-
-// existing locates a name, and what it is the name of.
-func (l *listener) existing(tid, dir int, path string, noFollow bool) (located, error) {
-	return l.res.file(tid, dir, strings.TrimRight(path, "/"), noFollow, false)
-}
-
-func (l *listener) twoNames(event *Event, dir int, path string, dir2 int, path2 string, flags uint64) {
-	noFollow := event.Op != Link || flags&atSymlinkFollow == 0
-	var found located
-	var err error
-	if path == "" && event.Op == Link && flags&atEmptyPath != 0 {
-		found, err = l.res.file(event.TID, atFDCWD, "/proc/self/fd/"+strconv.Itoa(dir), false, false)
-	} else {
-		found, err = l.existing(event.TID, dir, path, noFollow)
-	}
-	if err != nil {
-		l.missed(event.TID, err)
-		return
-	}
-	defer found.close()
-	parent, base, err := l.res.parent(event.TID, dir2, path2)
-	if err != nil {
-		l.missed(event.TID, err)
-		return
-	}
-	event.Path2 = strings.TrimRight(parent, "/") + "/" + base
-	if !refused(event, parent, flags, &found) {
-		l.report(event, found)
-	}
-}
-
-// refused tells whether the kernel will not give found the name event.Path2 in
-// parent, rename(2) and link(2).
-func refused(event *Event, parent string, flags uint64, found *located) bool {
-	var stat unix.Stat_t
-	if unix.Stat(parent, &stat) == nil && stat.Dev != found.id.Dev {
-		return true // EXDEV
-	}
-	if unix.Lstat(event.Path2, &stat) != nil {
-		return event.Op == Exchange // there is nothing to exchange it for
-	}
-	directory := stat.Mode&unix.S_IFMT == unix.S_IFDIR
-	switch {
-	case event.Op == Exchange:
-		return false
-	case event.Op == Link, flags&renameNoReplace != 0:
-		return true // EEXIST
-	case directory != (found.mode&unix.S_IFMT == unix.S_IFDIR):
-		return true // EISDIR, ENOTDIR
-	case stat.Ino == found.id.Ino:
-		return true // two names of one file: nothing happens
-	}
-	return directory && !isEmpty(event.Path2)
-}
-
-func isEmpty(directory string) bool {
-	file, err := os.Open(directory)
-	if err != nil {
-		return true
-	}
-	defer file.Close()
-	names, _ := file.Readdirnames(1)
-	return len(names) == 0
-}
-
-// kernelIsAtLeast compares uname's release.
-func kernelIsAtLeast(major, minor int) (bool, string) {
-	var uts unix.Utsname
-	if err := unix.Uname(&uts); err != nil {
-		return false, "unknown"
-	}
-	release := unix.ByteSliceToString(uts.Release[:])
-	var gotMajor, gotMinor int
-	if _, err := fmt.Sscanf(release, "%d.%d", &gotMajor, &gotMinor); err != nil {
-		return false, release
-	}
-	return gotMajor > major || gotMajor == major && gotMinor >= minor, release
+func (l *listener) close() {
+	unix.Close(l.fd)
+	_ = unix.Munmap(l.page)
 }

@@ -26,24 +26,26 @@ import (
 // descendant's.
 type Run struct {
 	method string
-	reason string // why method is not SeccompNotify
+	reason string // why no better method was taken
 	notes  []string
 
 	name     string
 	pid      int
 	sock     int // to the stage; -1 once the command runs
 	keeper   keeper
-	listener *listener
-	stop     int        // event descriptor that ends the listener's loop
-	serving  bool       // the listener's loop runs: its end comes through served
-	served   chan error // the listener's loop has ended
-	exited   chan Exit  // the command has ended
-	child    chan os.Signal
-	done     chan struct{}  // closed: stop reaping
-	reaper   sync.WaitGroup // the reaper's loop
-	stopped  func(syscall.Signal)
-	mu       sync.Mutex // held while statuses are taken, so that pid means the command
-	ended    bool       // the command's status was taken: pid is nobody's
+	reporter *reporter
+	// mechanism is nil when calls are not watched.
+	mechanism mechanism
+	stop      int        // event descriptor that ends serve
+	serving   bool       // serve runs: its end comes through served
+	served    chan error // serve has ended
+	exited    chan Exit  // the command has ended
+	child     chan os.Signal
+	done      chan struct{}  // closed: stop reaping
+	reaper    sync.WaitGroup // the reaper's loop
+	stopped   func(syscall.Signal)
+	mu        sync.Mutex // held while statuses are taken, so that pid means the command
+	ended     bool       // the command's status was taken: pid is nobody's
 }
 
 // keeper is the process that answers for convrun should convrun die.
@@ -74,206 +76,24 @@ func (k *keeper) quit() {
 	}
 }
 
-// Prepare starts everything but the command itself. With method "" it takes
-// the best method that works here; any other method that does not work is an
-// error that wraps ErrUnsupported. Close frees what Prepare took when Start is
-// never called.
-func Prepare(command Command, method string, sink Sink) (*Run, error) {
-	r := &Run{
-		name:   command.Argv[0],
-		method: SeccompNotify, sock: -1, stop: -1, keeper: keeper{sock: -1},
-		served: make(chan error, 1), exited: make(chan Exit, 1), child: make(chan os.Signal, 1), done: make(chan struct{}),
-	}
-	signal.Notify(r.child, unix.SIGCHLD)
-	abis := abisOf(runtime.GOARCH)
-	if method == Snapshot {
-		r.method = Snapshot
-	} else if ok, release := kernelIsAtLeast(5, 5); !ok {
-		r.method, r.reason = Snapshot, fmt.Sprintf("kernel %s lets no observed call go on, which takes 5.5 or newer", release)
-	}
-	if err := r.launch(command, abis, sink); err != nil {
-		r.Close()
-		return nil, err
-	}
-	if r.reason != "" && method == SeccompNotify {
-		defer r.Close()
-		return nil, fmt.Errorf("%w: %s: %s", ErrUnsupported, SeccompNotify, r.reason)
-	}
-	return r, nil
-}
-
-func (r *Run) launch(command Command, abis []abi, sink Sink) (err error) {
-	// Orphans of the tree come to convrun, so that their end is seen and Yama
-	// still counts them as its descendants.
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("become the reaper of orphans: %w", err)
-	}
-	var filter []byte
-	var page []byte
-	if r.method == SeccompNotify {
-		filter = encodeFilter(filterProgram(abis))
-		if page, err = r.startKeeper(); err != nil {
-			return err
-		}
-	}
-	argv := append([]string{stage.ExecName, ""}, command.Argv...)
-	r.pid, r.sock, err = spawn(argv, command.Environ, func(theirs int) []uintptr {
-		// At its own number: the command's inherited descriptors stay where
-		// they are.
-		argv[1] = strconv.Itoa(theirs)
-		return inheritedAnd(theirs)
-	}, nil)
-	if err != nil {
-		return err
-	}
-	if err := send(r.sock, append([]byte{0}, filter...), nil); err != nil {
-		return fmt.Errorf("hand the filter to the new process: %w", err)
-	}
-	if r.method != SeccompNotify {
-		return nil
-	}
-	fd, err := r.receiveListener()
-	if err != nil || fd < 0 {
-		return err
-	}
-	// From 6.6 on the answering thread and the asking one can share a
-	// processor without a detour; older kernels refuse, and are slower.
-	unix.RawSyscall(unix.SYS_IOCTL, uintptr(fd), stage.IoctlSetFlags, 1)
-	r.listener = &listener{
-		fd: fd, page: page, sink: sink, abis: abis, gaps: map[string]bool{},
-		ownPID: os.Getpid(), ownGroup: unix.Getpgrp(),
-	}
-	return r.handToKeeper(fd)
-}
-
-// spawn starts convrun's own binary in the role that argv[0] names, with one
-// end of a new packet socket. files says which descriptors it gets, given the
-// number of its end; none loses close-on-exec here, where another thread could
-// pass it on to a program of its own.
-func spawn(argv, environ []string, files func(theirs int) []uintptr, sys *syscall.SysProcAttr) (pid, sock int, err error) {
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return 0, -1, fmt.Errorf("make a socket pair: %w", err)
-	}
-	defer unix.Close(pair[1])
-	pid, err = syscall.ForkExec("/proc/self/exe", argv, &syscall.ProcAttr{Env: environ, Files: files(pair[1]), Sys: sys})
-	if err != nil {
-		unix.Close(pair[0])
-		return 0, -1, fmt.Errorf("start %s from /proc/self/exe: %w", argv[0], err)
-	}
-	return pid, pair[0], nil
-}
-
-// inheritedAnd lists convrun's own inherited descriptors and one more, each at
-// its own number. Those above it are inherited without being listed.
-func inheritedAnd(more int) []uintptr {
-	const none = ^uintptr(0)
-	files := make([]uintptr, more+1)
-	for fd := range files {
-		files[fd] = uintptr(fd)
-		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); fd != more && (err != nil || flags&unix.FD_CLOEXEC != 0) {
-			files[fd] = none
-		}
-	}
-	return files
-}
-
-func (r *Run) startKeeper() (page []byte, err error) {
-	shared, err := unix.MemfdCreate("convrun", unix.MFD_CLOEXEC)
-	if err != nil {
-		return nil, fmt.Errorf("make shared memory: %w", err)
-	}
-	defer unix.Close(shared)
-	if err := unix.Ftruncate(shared, pageSize); err != nil {
-		return nil, fmt.Errorf("make shared memory: %w", err)
-	}
-	page, err = unix.Mmap(shared, 0, pageSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-	if err != nil {
-		return nil, fmt.Errorf("map shared memory: %w", err)
-	}
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer null.Close()
-	const theirSock, theirShared = 3, 4
-	argv := []string{stage.KeeperName, strconv.Itoa(theirSock), strconv.Itoa(theirShared)}
-	// Its own process group: a ^C at the terminal is not meant for it.
-	r.keeper.pid, r.keeper.sock, err = spawn(argv, []string{}, func(theirs int) []uintptr {
-		return []uintptr{null.Fd(), null.Fd(), null.Fd(), theirSock: uintptr(theirs), theirShared: uintptr(shared)}
-	}, &syscall.SysProcAttr{Setpgid: true})
-	return page, err
-}
-
-// receiveListener gives the listener of the stage's filter; -1 without an
-// error means that the kernel refused the filter.
-func (r *Run) receiveListener() (int, error) {
-	var packet [8]byte
-	control := make([]byte, unix.CmsgSpace(4))
-	n, controlLen, err := receive(r.sock, packet[:], control)
-	if err != nil || n < 2 {
-		return -1, fmt.Errorf("hear from the new process: %w", errors.Join(err, errNoAnswer))
-	}
-	if packet[0] == stage.NoFilter {
-		r.method, r.reason = Snapshot, refusal(stage.Errno(packet[1:n]))
-		return -1, nil
-	}
-	if packet[1] == stage.NoNewPriv {
-		r.notes = append(r.notes, "the command ran with no_new_privs: set-user-ID programs such as sudo gain no rights")
-	}
-	fd, err := stage.ReceivedFD(control[:controlLen])
-	if err != nil {
-		return -1, fmt.Errorf("receive the listener: %w", err)
-	}
-	return fd, nil
-}
-
-var errNoAnswer = errors.New("it went away without an answer")
-
-func refusal(errno syscall.Errno) string {
-	switch errno {
-	case unix.EBUSY:
-		return "another program already watches this process (EBUSY), perhaps an outer convrun"
-	case unix.EINVAL, unix.ENOSYS:
-		return fmt.Sprintf("this kernel or sandbox has no seccomp user notification (%v)", errno)
-	}
-	return fmt.Sprintf("the seccomp filter was refused: %v", errno)
-}
-
-func (r *Run) handToKeeper(fd int) error {
-	// No answer is waited for: once sent, the listener lives as long as the
-	// keeper, whether that has received it yet or not.
-	if err := send(r.keeper.sock, []byte{stage.Listener}, unix.UnixRights(fd)); err != nil {
-		return fmt.Errorf("hand the listener to the keeper: %w", err)
-	}
-	return nil
-}
-
-func send(sock int, packet, control []byte) error {
-	for {
-		if err := unix.Sendmsg(sock, packet, control, nil, 0); !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
-}
-
-func receive(sock int, packet, control []byte) (n, controlLen int, err error) {
-	for {
-		n, controlLen, _, _, err = unix.Recvmsg(sock, packet, control, unix.MSG_CMSG_CLOEXEC)
-		if !errors.Is(err, unix.EINTR) {
-			return n, controlLen, err
-		}
-	}
-}
-
 // Method is how the command is watched.
 func (r *Run) Method() string { return r.method }
 
-// Reason says why a better method could not be used, or is empty.
+// Reason says why better methods could not be used, or is empty.
 func (r *Run) Reason() string { return r.reason }
 
-// Notes are side effects of the method that the command can notice.
-func (r *Run) Notes() []string { return r.notes }
+// Notes are side effects of the method that the command can notice, and why no
+// better one was taken. They are complete after Finish.
+func (r *Run) Notes() []string {
+	notes := r.notes
+	if r.reason != "" && r.method != Snapshot {
+		notes = append(notes, "watched by "+r.method+", because better methods do not work here: "+r.reason)
+	}
+	if r.reporter != nil {
+		notes = append(notes, r.reporter.notes...)
+	}
+	return notes
+}
 
 // PID of the command.
 func (r *Run) PID() int { return r.pid }
@@ -287,12 +107,12 @@ func (r *Run) Start(onStop func(syscall.Signal)) error {
 	if r.stop, err = unix.Eventfd(0, unix.EFD_CLOEXEC); err != nil {
 		return fmt.Errorf("make an event descriptor: %w", err)
 	}
-	if r.listener != nil {
+	if r.mechanism != nil {
 		// The loop holds a processor of the scheduler's while it blocks.
 		before := runtime.GOMAXPROCS(max(4, runtime.GOMAXPROCS(0)+1))
 		r.serving = true
 		go func() {
-			err := r.listener.serve(r.stop)
+			err := serve(r.mechanism, r.stop, r.reporter.look)
 			if !errors.Is(err, errTreeGone) && !errors.Is(err, errStopped) {
 				r.keeper.takeOver() // the tree must not wait for ever
 			}
@@ -303,14 +123,14 @@ func (r *Run) Start(onStop func(syscall.Signal)) error {
 	if err := send(r.sock, []byte{stage.Go}, nil); err != nil {
 		return fmt.Errorf("start the command: %w", err)
 	}
-	var packet [8]byte
-	n, _, err := receive(r.sock, packet[:], nil)
+	// Its end of the socket closes when the command executes.
+	answer, _, err := receiveAnswer(r.sock)
 	unix.Close(r.sock)
 	r.sock = -1
 	r.reaper.Go(r.reap)
-	if err == nil && n > 1 && packet[0] == stage.Failed {
+	if err == nil {
 		<-r.exited
-		return &StartError{Name: r.name, Err: stage.Errno(packet[1:n])}
+		return &StartError{Name: r.name, Err: answer.errno}
 	}
 	return nil
 }
@@ -415,7 +235,7 @@ func (r *Run) awaitDescendants(ctx context.Context) []int {
 	}
 }
 
-// stopServing ends the listener's loop and gives what ended it.
+// stopServing ends serve and gives what ended it.
 func (r *Run) stopServing() error {
 	r.serving = false
 	if _, err := unix.Write(r.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0}); err != nil {
@@ -480,26 +300,32 @@ func (r *Run) Close() {
 		close(r.done)
 	}
 	r.reaper.Wait()
-	if r.sock >= 0 {
-		unix.Close(r.sock) // the stage ends without an order
-		r.sock = -1
-		for {
-			if _, err := unix.Wait4(r.pid, nil, 0, nil); !errors.Is(err, unix.EINTR) {
-				break
-			}
-		}
-	}
 	if r.serving {
 		_ = r.stopServing()
 	}
+	if r.sock >= 0 { // never started
+		_ = unix.Kill(r.pid, unix.SIGKILL)
+		unix.Close(r.sock)
+		r.sock = -1
+		defer await(r.keeper.pid)
+		defer await(r.pid)
+	}
 	r.keeper.quit()
-	if r.listener != nil {
-		unix.Close(r.listener.fd)
-		_ = unix.Munmap(r.listener.page)
-		r.listener = nil
+	if r.mechanism != nil {
+		r.mechanism.close()
+		r.mechanism = nil
 	}
 	if r.stop >= 0 {
 		unix.Close(r.stop)
 		r.stop = -1
+	}
+}
+
+// await takes the status of a child that is about to end.
+func await(pid int) {
+	for pid > 0 {
+		if _, err := unix.Wait4(pid, nil, unix.WALL, nil); !errors.Is(err, unix.EINTR) {
+			return
+		}
 	}
 }

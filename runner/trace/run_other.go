@@ -21,9 +21,9 @@ type Run struct {
 
 // Prepare checks that method can work here; "" takes what does.
 func Prepare(command Command, method string, _ Sink) (*Run, error) {
-	reason := fmt.Sprintf("there is no tracer for %s/%s", runtime.GOOS, runtime.GOARCH)
-	if method == SeccompNotify {
-		return nil, fmt.Errorf("%w: %s", ErrUnsupported, reason)
+	reason := fmt.Sprintf("there is no tracer for %s/%s; only %s works here", runtime.GOOS, runtime.GOARCH, Snapshot)
+	if method != "" && method != Snapshot {
+		return nil, unsupported(method, "%s", reason)
 	}
 	return &Run{command: command, reason: reason}, nil
 }

@@ -1,5 +1,7 @@
 package trace
 
+import "slices"
+
 // Audit architecture numbers, include/uapi/linux/audit.h.
 const (
 	archAMD64 = 0xc000003e
@@ -23,6 +25,8 @@ type call struct {
 	fixed uint64
 	// argv is the argument with an Exec's arguments.
 	argv int
+	// methods are those that watch the call; nil is all.
+	methods []string
 }
 
 // abi is one calling convention: an architecture with its call numbers.
@@ -83,6 +87,9 @@ var shapes = []call{
 	{name: "setns", op: Gap, path: -1, path2: -1},
 	{name: "mount", op: Gap, path: -1, path2: -1},
 	{name: "move_mount", op: Gap, path: -1, path2: -1},
+	// For a tracer, which they can get in the way of.
+	{name: "ptrace", op: Gap, path: -1, path2: -1, methods: []string{Ptrace, PtraceAll}},
+	{name: "seccomp", op: Gap, path: -1, path2: -1, methods: []string{Ptrace}},
 }
 
 // numbers of the calls by ABI: include/uapi/asm-generic/unistd.h (arm64),
@@ -90,42 +97,42 @@ var shapes = []call{
 var (
 	amd64Numbers = map[string]int{
 		"open": 2, "connect": 42, "kill": 62, "execve": 59, "truncate": 76, "rename": 82, "creat": 85, "link": 86, "unlink": 87,
-		"pivot_root": 155, "chroot": 161, "mount": 165, "openat": 257, "unlinkat": 263, "renameat": 264, "linkat": 265,
-		"unshare": 272, "open_by_handle_at": 304, "setns": 308, "renameat2": 316, "execveat": 322, "io_uring_setup": 425,
+		"pivot_root": 155, "ptrace": 101, "chroot": 161, "mount": 165, "openat": 257, "unlinkat": 263, "renameat": 264, "linkat": 265,
+		"unshare": 272, "open_by_handle_at": 304, "setns": 308, "renameat2": 316, "seccomp": 317, "execveat": 322, "io_uring_setup": 425,
 		"move_mount": 429, "openat2": 437,
 	}
 	i386Numbers = map[string]int{
-		"open": 5, "creat": 8, "link": 9, "unlink": 10, "execve": 11, "mount": 21, "kill": 37, "rename": 38, "chroot": 61,
+		"open": 5, "creat": 8, "link": 9, "unlink": 10, "execve": 11, "mount": 21, "ptrace": 26, "kill": 37, "rename": 38, "chroot": 61,
 		"truncate": 92, "truncate64": 193, "pivot_root": 217, "openat": 295, "unlinkat": 301, "renameat": 302, "linkat": 303,
-		"unshare": 310, "open_by_handle_at": 342, "setns": 346, "renameat2": 353, "execveat": 358, "connect": 362,
+		"unshare": 310, "open_by_handle_at": 342, "setns": 346, "renameat2": 353, "seccomp": 354, "execveat": 358, "connect": 362,
 		"io_uring_setup": 425, "move_mount": 429, "openat2": 437,
 	}
 	arm64Numbers = map[string]int{
 		"unlinkat": 35, "linkat": 37, "renameat": 38, "mount": 40, "pivot_root": 41, "truncate": 45, "chroot": 51,
-		"openat": 56, "unshare": 97, "kill": 129, "connect": 203, "execve": 221, "open_by_handle_at": 265, "setns": 268,
-		"renameat2": 276, "execveat": 281, "io_uring_setup": 425, "move_mount": 429, "openat2": 437,
+		"openat": 56, "unshare": 97, "ptrace": 117, "kill": 129, "connect": 203, "execve": 221, "open_by_handle_at": 265, "setns": 268,
+		"renameat2": 276, "seccomp": 277, "execveat": 281, "io_uring_setup": 425, "move_mount": 429, "openat2": 437,
 	}
 )
 
-// abisOf lists the ABIs that a process on goarch can use, nil where there is
-// no table.
-func abisOf(goarch string) []abi {
+// abisOf lists the ABIs that a process on goarch can use, with the calls that
+// method watches; nil where there is no table.
+func abisOf(goarch, method string) []abi {
 	switch goarch {
 	case "amd64":
 		return []abi{
-			{name: "amd64", arch: archAMD64, calls: callTable(amd64Numbers), pointerBytes: 8},
-			{name: "i386", arch: archI386, calls: callTable(i386Numbers), pointerBytes: 4},
+			{name: "amd64", arch: archAMD64, calls: callTable(amd64Numbers, method), pointerBytes: 8},
+			{name: "i386", arch: archI386, calls: callTable(i386Numbers, method), pointerBytes: 4},
 		}
 	case "arm64":
-		return []abi{{name: "arm64", arch: archARM64, calls: callTable(arm64Numbers), pointerBytes: 8}}
+		return []abi{{name: "arm64", arch: archARM64, calls: callTable(arm64Numbers, method), pointerBytes: 8}}
 	}
 	return nil
 }
 
-func callTable(numbers map[string]int) map[int]call {
+func callTable(numbers map[string]int, method string) map[int]call {
 	table := make(map[int]call, len(numbers))
 	for _, shape := range shapes {
-		if nr, ok := numbers[shape.name]; ok {
+		if nr, ok := numbers[shape.name]; ok && (shape.methods == nil || slices.Contains(shape.methods, method)) {
 			table[nr] = shape
 		}
 	}

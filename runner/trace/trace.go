@@ -13,8 +13,14 @@ import (
 
 // Methods of watching a command, as the log names them.
 const (
+	// SeccompNotify has the kernel report each call, seccomp_unotify(2).
 	SeccompNotify = "seccomp-notify"
-	Snapshot      = "snapshot"
+	// Ptrace stops processes at each call that a seccomp filter picks, ptrace(2).
+	Ptrace = "ptrace"
+	// PtraceAll stops them at every call.
+	PtraceAll = "ptrace-all"
+	// Snapshot compares folders before and after.
+	Snapshot = "snapshot"
 )
 
 // ErrUnsupported is wrapped by every error that says that a method of watching

@@ -40,7 +40,7 @@ func runKeeper(args []string) int {
 		return 125
 	}
 	closeInherited(sock, shared)
-	_ = syscall.Chdir("/") // the folder may be unmounted or removed meanwhile
+	standAside()
 	page, err := syscall.Mmap(shared, 0, NotifSize, syscall.PROT_READ, syscall.MAP_SHARED)
 	if err != nil {
 		return 125
@@ -112,15 +112,16 @@ func answerAll(listener int) int {
 }
 
 // Continue answers the notification id so that the kernel performs the call as
-// if nobody had looked. An id that is no longer waiting is no error.
-func Continue(listener int, id uint64) {
+// if nobody had looked. ENOENT says that the id no longer waits.
+func Continue(listener int, id uint64) syscall.Errno {
 	response := struct {
 		id    uint64
 		value int64
 		errno int32
 		flags uint32
 	}{id: id, flags: flagContinue}
-	syscall.RawSyscall(syscall.SYS_IOCTL, uintptr(listener), IoctlSend, uintptr(unsafe.Pointer(&response)))
+	_, _, errno := syscall.RawSyscall(syscall.SYS_IOCTL, uintptr(listener), IoctlSend, uintptr(unsafe.Pointer(&response)))
+	return errno
 }
 
 // ReceivedFD is the one descriptor in a control message.

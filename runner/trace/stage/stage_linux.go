@@ -1,9 +1,9 @@
 //go:build amd64 || arm64
 
-// Package stage holds the two small roles that convrun plays in processes of
-// its own: the last step before the wrapped command starts (install the filter
-// in this process only, hand its listener over, exec), and the keeper that
-// answers for convrun should convrun die.
+// Package stage holds the small roles that convrun plays in processes of its
+// own: the last step before the wrapped command starts (install the filter in
+// this process only, hand its listener over, exec), the keeper that answers
+// for convrun should convrun die, and the tracer of the methods by ptrace.
 //
 // It imports next to nothing, so that its init runs before every other
 // package's and a stage pays no start-up for code that it never uses. It never
@@ -25,22 +25,39 @@ import (
 const (
 	ExecName   = "convrun-stage"
 	KeeperName = "convrun-keeper"
+	TracerName = "convrun-tracer"
 )
 
-// Messages between convrun and its stages, one byte each, first in a packet.
+// Orders of convrun to its stages, one byte each, first in a packet. What
+// follows is said with each.
 const (
-	Listener  = 'L' // stage: the filter is installed, the listener is attached
-	NoFilter  = 'N' // stage: the filter was refused; four bytes of errno follow
-	Failed    = 'E' // stage: no candidate could be executed; errno follows
-	Go        = 'g' // convrun: execute the command
-	Quit      = 'q' // convrun: the tree is gone, there is nothing to keep
-	NewPrivs  = 0   // second byte of Listener: privileges are as they were
-	NoNewPriv = 1   // second byte of Listener: set-uid programs gain nothing
+	Allow    = 'a' // let a process trace this one; its number
+	Notify   = 'n' // install a filter and hand its listener over; the filter
+	Trace    = 't' // install a filter for a tracer; the filter
+	Probe    = 'p' // make one call that the filter tells of
+	Go       = 'g' // execute the command
+	Seize    = 's' // tracer: trace a process; its number, Filtered or Every, for Every the filter
+	Listener = 'l' // keeper: hold the attached listener
+	Quit     = 'q' // keeper: the tree is gone, there is nothing to keep
 )
+
+// What a tracer stops its processes at.
+const (
+	Filtered = 0 // calls for which their filter asks it
+	Every    = 1 // every call; it runs the filter itself
+)
+
+// ProbePath is what Probe opens.
+const ProbePath = "/"
+
+// AnswerSize is the length of an answer to an order: four bytes of errno, and
+// one that is 1 when the process runs with no_new_privs from now on. Go is
+// answered only when nothing could be executed, Listener and Quit never.
+const AnswerSize = 5
 
 // maxPacket bounds every packet; the filter is the largest, 8 bytes for each
 // of at most 4096 instructions (BPF_MAXINSNS).
-const maxPacket = 8*4096 + 1
+const maxPacket = 8*4096 + 8
 
 func init() {
 	if len(os.Args) == 0 {
@@ -53,11 +70,13 @@ func init() {
 	case KeeperName:
 		runtime.LockOSThread()
 		os.Exit(runKeeper(os.Args[1:]))
+	case TracerName:
+		runtime.LockOSThread()
+		os.Exit(runTracer(os.Args[1:]))
 	}
 }
 
-// runExec is `convrun-stage FD ARGV…`: receive the filter, install it, send
-// the listener, wait for Go, execute.
+// runExec is `convrun-stage FD ARGV…`: do as it is told until it is Go.
 func runExec(args []string) int {
 	if len(args) < 2 {
 		return 125
@@ -70,49 +89,99 @@ func runExec(args []string) int {
 	argv := args[1:]
 	environ := rawEnviron() // before the filter: it opens a file
 
-	filter := make([]byte, maxPacket)
-	n, err := receive(sock, filter)
-	if err != nil || n == 0 {
-		return 125
-	}
-	if filter = filter[1:n]; len(filter) > 0 {
-		installFilter(sock, filter)
-	}
-	var order [1]byte
-	if n, err := receive(sock, order[:]); err != nil || n != 1 || order[0] != Go {
-		return 125
-	}
-	errno := execute(argv, environ)
-	_ = send(sock, append([]byte{Failed}, errnoBytes(errno)...))
-	return 126
-}
-
-// installFilter reports to sock whether the filter stands, with the listener.
-func installFilter(sock int, filter []byte) {
-	privs := byte(NewPrivs)
-	fd, errno := seccompListener(filter)
-	if errno == syscall.EACCES {
-		const prSetNoNewPrivs = 38
-		if _, _, e := syscall.RawSyscall6(syscall.SYS_PRCTL, prSetNoNewPrivs, 1, 0, 0, 0, 0); e == 0 {
-			privs = NoNewPriv
-			fd, errno = seccompListener(filter)
+	packet := make([]byte, maxPacket)
+	for {
+		n, err := receive(sock, packet)
+		if err != nil || n == 0 {
+			return 125
+		}
+		switch rest := packet[1:n]; packet[0] {
+		case Allow:
+			answer(sock, allow(int(uint32At(rest))), false, -1)
+		case Notify:
+			fd, privileged, errno := install(rest, flagNewListener|flagWaitKillable, flagNewListener)
+			answer(sock, errno, !privileged, fd)
+		case Trace:
+			_, privileged, errno := install(rest, 0)
+			answer(sock, errno, !privileged, -1)
+		case Probe:
+			answer(sock, probe(), false, -1)
+		case Go:
+			answer(sock, execute(argv, environ), false, -1)
+			return 126
+		default:
+			return 125
 		}
 	}
-	if errno != 0 {
-		_ = send(sock, append([]byte{NoFilter}, errnoBytes(errno)...))
-		return
-	}
-	_ = syscall.Sendmsg(sock, []byte{Listener, privs}, syscall.UnixRights(fd), nil, 0)
-	_ = syscall.Close(fd)
 }
 
-// seccompListener installs filter on this thread, seccomp(2).
-func seccompListener(filter []byte) (int, syscall.Errno) {
+// answer sends an answer, and a descriptor with it, which is closed here, when
+// that is not -1.
+func answer(sock int, errno syscall.Errno, noNewPrivs bool, fd int) {
+	packet := []byte{byte(errno), byte(errno >> 8), byte(errno >> 16), byte(errno >> 24), 0}
+	if noNewPrivs {
+		packet[4] = 1
+	}
+	var control []byte
+	if fd >= 0 {
+		control = syscall.UnixRights(fd)
+		defer syscall.Close(fd)
+	}
+	for {
+		if err := syscall.Sendmsg(sock, packet, control, nil, 0); err != syscall.EINTR {
+			return
+		}
+	}
+}
+
+// allow lets process pid trace this one where Yama keeps that to ancestors;
+// without Yama there is nothing to allow (EINVAL).
+func allow(pid int) syscall.Errno {
+	const prSetPtracer = 0x59616d61
+	_, _, errno := syscall.RawSyscall6(syscall.SYS_PRCTL, prSetPtracer, uintptr(pid), 0, 0, 0, 0)
+	if errno == syscall.EINVAL {
+		return 0
+	}
+	return errno
+}
+
+func probe() syscall.Errno {
+	const oPath = 0x200000
+	fd, err := syscall.Open(ProbePath, oPath|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return err.(syscall.Errno)
+	}
+	syscall.Close(fd)
+	return 0
+}
+
+// Flags of SECCOMP_SET_MODE_FILTER, include/uapi/linux/seccomp.h.
+const (
+	flagSpecAllow    = 1 << 2
+	flagNewListener  = 1 << 3
+	flagWaitKillable = 1 << 5
+)
+
+// install installs filter on this thread, with the first flags that the kernel
+// takes, and gives the listener if one was asked for. privileged is false when
+// that took no_new_privs.
+func install(filter []byte, flags ...uintptr) (fd int, privileged bool, errno syscall.Errno) {
+	fd, errno = installWith(filter, flags)
+	if errno != syscall.EACCES {
+		return fd, true, errno
+	}
+	const prSetNoNewPrivs = 38
+	if _, _, e := syscall.RawSyscall6(syscall.SYS_PRCTL, prSetNoNewPrivs, 1, 0, 0, 0, 0); e != 0 {
+		return -1, true, errno
+	}
+	fd, errno = installWith(filter, flags)
+	return fd, false, errno
+}
+
+// installWith is seccomp(2).
+func installWith(filter []byte, flags []uintptr) (int, syscall.Errno) {
 	const (
 		setModeFilter    = 1
-		flagSpecAllow    = 1 << 2
-		flagNewListener  = 1 << 3
-		flagWaitKillable = 1 << 5
 		instructionBytes = 8
 	)
 	prog := struct {
@@ -121,15 +190,18 @@ func seccompListener(filter []byte) (int, syscall.Errno) {
 	}{uint16(len(filter) / instructionBytes), unsafe.Pointer(&filter[0])}
 	var errno syscall.Errno
 	// WAIT_KILLABLE_RECV came with 5.19; without it a signal can interrupt a
-	// call between its notification and the answer.
-	for _, flags := range []uintptr{flagSpecAllow | flagNewListener | flagWaitKillable, flagSpecAllow | flagNewListener} {
-		var fd uintptr
-		fd, _, errno = syscall.RawSyscall(sysSeccomp, setModeFilter, flags, uintptr(unsafe.Pointer(&prog)))
-		if errno == 0 {
-			return int(fd), 0
-		}
-		if errno != syscall.EINVAL {
-			break
+	// call between its notification and the answer. SPEC_ALLOW came with 4.17;
+	// sandboxes may not know it.
+	for _, more := range []uintptr{flagSpecAllow, 0} {
+		for _, flag := range flags {
+			var fd uintptr
+			fd, _, errno = syscall.RawSyscall(sysSeccomp, setModeFilter, flag|more, uintptr(unsafe.Pointer(&prog)))
+			if errno == 0 && flag&flagNewListener == 0 {
+				return -1, 0
+			}
+			if errno == 0 || errno != syscall.EINVAL {
+				return int(fd), errno
+			}
 		}
 	}
 	runtime.KeepAlive(filter)
@@ -192,15 +264,6 @@ func execOne(path string, argv, environ []string) syscall.Errno {
 	return syscall.EINVAL
 }
 
-func send(sock int, packet []byte) error {
-	for {
-		err := syscall.Sendmsg(sock, packet, nil, nil, 0)
-		if err != syscall.EINTR {
-			return err
-		}
-	}
-}
-
 func receive(sock int, packet []byte) (int, error) {
 	for {
 		n, _, _, _, err := syscall.Recvmsg(sock, packet, nil, 0)
@@ -210,14 +273,18 @@ func receive(sock int, packet []byte) (int, error) {
 	}
 }
 
-func errnoBytes(errno syscall.Errno) []byte {
-	return []byte{byte(errno), byte(errno >> 8), byte(errno >> 16), byte(errno >> 24)}
+// uint32At reads the number that starts packet; 0 when there is none.
+func uint32At(packet []byte) uint32 {
+	if len(packet) < 4 {
+		return 0
+	}
+	return uint32(packet[0]) | uint32(packet[1])<<8 | uint32(packet[2])<<16 | uint32(packet[3])<<24
 }
 
-// Errno reads the number that follows NoFilter and Failed.
-func Errno(packet []byte) syscall.Errno {
-	if len(packet) < 4 {
-		return syscall.EINVAL
+// Answer reads an answer.
+func Answer(packet []byte) (errno syscall.Errno, noNewPrivs bool) {
+	if len(packet) != AnswerSize {
+		return syscall.EBADMSG, false
 	}
-	return syscall.Errno(packet[0]) | syscall.Errno(packet[1])<<8 | syscall.Errno(packet[2])<<16 | syscall.Errno(packet[3])<<24
+	return syscall.Errno(uint32At(packet)), packet[4] == 1
 }

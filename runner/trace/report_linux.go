@@ -1,0 +1,481 @@
+//go:build amd64 || arm64
+
+package trace
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// reporter looks at the calls of one process tree while their threads are
+// held, and reports them to the sink.
+type reporter struct {
+	sink Sink
+	res  resolver
+	abis []abi
+	// ownPID and ownGroup are convrun's own process and process group.
+	ownPID, ownGroup int
+	said             map[string]bool // gaps and notes
+	notes            []string
+}
+
+func newReporter(sink Sink, abis []abi) *reporter {
+	return &reporter{sink: sink, abis: abis, ownPID: os.Getpid(), ownGroup: unix.Getpgrp(), said: map[string]bool{}}
+}
+
+// look reports a held call. A panic in it, or in the sink, must cost the record
+// only.
+func (r *reporter) look(n *heldCall) {
+	defer func() {
+		if failure := recover(); failure != nil {
+			r.gap(n.tid, fmt.Sprintf("convrun failed while it looked at a call: %v", failure))
+		}
+	}()
+	abi, call, ok := r.find(n)
+	if !ok {
+		r.gap(n.tid, fmt.Sprintf("a call of an unknown kind (architecture %#x, number %d)", n.arch, n.nr))
+		return
+	}
+	if n.tid == 0 {
+		r.gap(n.tid, "a process outside convrun's PID namespace cannot be looked at")
+		return
+	}
+	switch call.op {
+	case Gap:
+		r.special(n, call.name)
+	case Connect:
+		r.connect(n)
+	case Signal:
+		r.signal(n)
+	default:
+		r.paths(n, abi, call)
+	}
+}
+
+func (r *reporter) find(n *heldCall) (*abi, call, bool) {
+	for i := range r.abis {
+		if r.abis[i].arch == n.arch {
+			call, ok := r.abis[i].calls[n.nr]
+			return &r.abis[i], call, ok
+		}
+	}
+	return nil, call{}, false
+}
+
+// gap reports each kind of gap once for each program that causes it.
+func (r *reporter) gap(tid int, reason string) {
+	if first, exe := r.first(tid, reason); first {
+		r.sink(&Event{Op: Gap, TID: tid, Handle: -1, Reason: exe + ": " + reason})
+	}
+}
+
+// first tells whether the program of thread tid causes text for the first time.
+func (r *reporter) first(tid int, text string) (first bool, exe string) {
+	exe, err := os.Readlink("/proc/" + strconv.Itoa(tid) + "/exe")
+	if err != nil {
+		exe = "an unknown program"
+	}
+	key := text + "\x00" + exe
+	first = !r.said[key]
+	r.said[key] = true
+	return first, exe
+}
+
+func (r *reporter) special(n *heldCall, name string) {
+	switch name {
+	case "io_uring_setup":
+		r.gap(n.tid, "it uses io_uring, whose file operations are invisible to tracing")
+	case "open_by_handle_at":
+		r.gap(n.tid, "it opens files by handle, whose names cannot be seen")
+	case "ptrace":
+		r.debugger(n)
+	case "seccomp":
+		const setModeFilter, newListener = 1, 1 << 3 // include/uapi/linux/seccomp.h
+		if n.args[0] == setModeFilter && n.args[1]&newListener != 0 {
+			r.gap(n.tid, "it has calls of its own reported to it (seccomp user notification), which ptrace then no longer shows")
+		}
+	default:
+		// From here on a path may mean another file than it does to convrun.
+		r.res.foreignRoots = true
+	}
+}
+
+// debugger notes that a program wants to trace another, or to be traced.
+func (r *reporter) debugger(n *heldCall) {
+	switch n.args[0] {
+	case unix.PTRACE_TRACEME, unix.PTRACE_ATTACH, unix.PTRACE_SEIZE:
+		r.note(n.tid, "it uses ptrace, which is refused (EPERM) for processes that convrun watches in that way: debuggers and strace do not work inside")
+	}
+}
+
+// note keeps each kind of note once for each program that causes it.
+func (r *reporter) note(tid int, text string) {
+	if first, exe := r.first(tid, text); first {
+		r.notes = append(r.notes, exe+": "+text)
+	}
+}
+
+// otherMounts says so when a thread's paths are not convrun's.
+func (r *reporter) otherMounts(tid int) {
+	if r.res.foreignRoots && inOtherNamespace("/proc/"+strconv.Itoa(tid)) {
+		r.gap(tid, "it has mounts of its own, so the paths of its files may lead elsewhere outside of it")
+	}
+}
+
+func (r *reporter) connect(n *heldCall) {
+	size := n.args[2]
+	if size < 2 || size > 128 {
+		return
+	}
+	raw := make([]byte, size)
+	if got, err := memory(n.tid).read(raw, n.args[1]); err != nil || got < len(raw) || !n.by.holds() {
+		return
+	}
+	if address := endpoint(raw); address != "" {
+		r.sink(&Event{Op: Connect, TID: n.tid, Handle: -1, Address: address})
+	}
+}
+
+// endpoint reads a struct sockaddr_in or sockaddr_in6; "" is any other family.
+func endpoint(raw []byte) string {
+	port := func() string { return strconv.Itoa(int(binary.BigEndian.Uint16(raw[2:]))) }
+	if len(raw) < 2 {
+		return ""
+	}
+	switch family := binary.NativeEndian.Uint16(raw); {
+	case family == unix.AF_INET && len(raw) >= 8:
+		return "ip4 " + net.JoinHostPort(net.IP(raw[4:8]).String(), port())
+	case family == unix.AF_INET6 && len(raw) >= 24:
+		return "ip6 " + net.JoinHostPort(net.IP(raw[8:24]).String(), port())
+	}
+	return ""
+}
+
+func (r *reporter) signal(n *heldCall) {
+	target := int(int32(n.args[0]))
+	switch target {
+	case r.ownPID, -r.ownGroup, -1:
+	case 0:
+		if group, err := unix.Getpgid(n.tid); err != nil || group != r.ownGroup {
+			return
+		}
+	default:
+		return
+	}
+	r.sink(&Event{Op: Signal, TID: n.tid, Handle: -1, Number: unix.Signal(n.args[1])})
+}
+
+// paths reports a call that names one or two files.
+func (r *reporter) paths(n *heldCall, abi *abi, call call) {
+	first, err := r.path(n, call.path)
+	var second string
+	if err == nil && call.path2 >= 0 {
+		second, err = r.path(n, call.path2)
+	}
+	if err != nil {
+		r.unreadable(n.tid, err)
+		return
+	}
+	flags := call.fixed
+	if call.flags >= 0 {
+		flags |= n.args[call.flags]
+		if call.name == "openat2" {
+			// struct open_how begins with the 64-bit flags.
+			var how [8]byte
+			if _, err := memory(n.tid).read(how[:], n.args[2]); err != nil {
+				return
+			}
+			flags = binary.LittleEndian.Uint64(how[:])
+		}
+	}
+	if !n.by.holds() {
+		return
+	}
+	r.otherMounts(n.tid)
+	event := Event{Op: call.op, TID: n.tid, Requested: first, Handle: -1}
+	dir, dir2 := dirArgument(n, call.dir), dirArgument(n, call.dir2)
+	switch call.op {
+	case Open:
+		r.open(&event, dir, first, flags)
+	case Exec:
+		r.exec(&event, n, abi, call, dir, first, flags)
+	case Truncate:
+		r.truncate(&event, dir, first)
+	case Remove:
+		r.name(&event, dir, first)
+	case Rename, Link:
+		if call.op == Rename && flags&renameExchange != 0 {
+			event.Op = Exchange
+		}
+		r.twoNames(&event, dir, first, dir2, second, flags)
+	}
+}
+
+func (r *reporter) path(n *heldCall, argument int) (string, error) {
+	if n.args[argument] == 0 {
+		return "", nil // the kernel will say EFAULT, or AT_EMPTY_PATH is meant
+	}
+	text, err := memory(n.tid).text(n.args[argument], pathMax)
+	if errors.Is(err, unix.EFAULT) || errors.Is(err, errTooLong) {
+		return "", nil // the kernel will refuse it too
+	}
+	return text, err
+}
+
+func (r *reporter) unreadable(tid int, err error) {
+	if errors.Is(err, unix.ESRCH) {
+		return
+	}
+	r.gap(tid, fmt.Sprintf("its memory cannot be read (%v), so its files are unknown", err))
+}
+
+func dirArgument(n *heldCall, argument int) int {
+	if argument < 0 {
+		return atFDCWD
+	}
+	return int(int32(n.args[argument]))
+}
+
+// missed notes that a file could not be looked up though the process may well
+// reach it. Where the kernel will refuse the process too, nothing is missed.
+func (r *reporter) missed(tid int, err error) {
+	for _, same := range []error{
+		errNotThere, unix.ENOENT, unix.ENOTDIR, unix.ELOOP, unix.EACCES, unix.ENAMETOOLONG, unix.EBADF, unix.EINVAL, unix.ENXIO, unix.ESRCH,
+	} {
+		if errors.Is(err, same) {
+			return
+		}
+	}
+	r.gap(tid, fmt.Sprintf("a file that it uses could not be looked up (%v)", err))
+}
+
+func (r *reporter) truncate(event *Event, dir int, path string) {
+	found, err := r.res.file(event.TID, dir, path, false, false)
+	if err != nil {
+		r.missed(event.TID, err)
+		return
+	}
+	defer found.close()
+	if r.hasContent(&found) && permitted(found.handle, unix.W_OK) {
+		r.report(event, found)
+	}
+}
+
+// hasContent tells whether l is a file whose bytes can be recorded.
+func (r *reporter) hasContent(found *located) bool {
+	return found.links > 0 && found.mode&unix.S_IFMT == unix.S_IFREG && !r.res.isPseudo(found)
+}
+
+func (r *reporter) open(event *Event, dir int, path string, flags uint64) {
+	tmpfile := uint64(oTmpfile | unix.O_DIRECTORY)
+	if flags&oPath != 0 || flags&tmpfile == tmpfile {
+		return // no content is reached, or none that has a name yet
+	}
+	exclusive := flags&(oCreat|oExcl) == oCreat|oExcl
+	found, err := r.res.file(event.TID, dir, path, flags&unix.O_NOFOLLOW != 0 || exclusive, flags&oCreat != 0)
+	if err != nil {
+		r.missed(event.TID, err)
+		return
+	}
+	defer found.close()
+	event.Access = accessOf(flags)
+	if found.handle >= 0 {
+		if exclusive || flags&unix.O_DIRECTORY != 0 || !r.hasContent(&found) || !permitted(found.handle, event.Access.mode()) {
+			return
+		}
+	}
+	r.report(event, found)
+}
+
+// permitted tells whether the access can succeed, as far as rights and
+// read-only mounts go. The command has convrun's own rights unless a set-uid
+// program changed them.
+func permitted(handle int, mode uint32) bool {
+	if mode == unix.R_OK && unix.Geteuid() == 0 {
+		return true
+	}
+	err := unix.Faccessat2(handle, "", mode, unix.AT_EMPTY_PATH|unix.AT_EACCESS)
+	return err == nil || errors.Is(err, unix.ENOSYS)
+}
+
+// mode is the access as faccessat(2) takes it.
+func (a Access) mode() (mode uint32) {
+	if a&Read != 0 {
+		mode |= unix.R_OK
+	}
+	if a&Write != 0 {
+		mode |= unix.W_OK
+	}
+	return mode
+}
+
+// accessOf reads the flags of open(2).
+func accessOf(flags uint64) Access {
+	var access Access
+	switch flags & oAccmode {
+	case unix.O_RDONLY:
+		access = Read
+	case unix.O_WRONLY:
+		access = Write
+	default:
+		access = Read | Write
+	}
+	if flags&oCreat != 0 {
+		access |= Create
+	}
+	if flags&oTrunc != 0 {
+		access |= Discard | Write
+	}
+	if flags&(oCreat|oExcl) == oCreat|oExcl {
+		access |= Exclusive
+	}
+	return access
+}
+
+func (r *reporter) report(event *Event, found located) {
+	event.Path, event.Handle, event.ID = found.path, found.handle, found.id
+	event.Mode, event.Links = found.mode, found.links
+	r.sink(event)
+}
+
+func (r *reporter) exec(event *Event, n *heldCall, abi *abi, call call, dir int, path string, flags uint64) {
+	var found located
+	var err error
+	if path == "" && call.name == "execveat" && flags&atEmptyPath != 0 {
+		found, err = r.res.file(n.tid, atFDCWD, "/proc/self/fd/"+strconv.Itoa(dir), false, false)
+	} else {
+		found, err = r.res.file(n.tid, dir, path, false, false)
+	}
+	if err != nil {
+		r.missed(n.tid, err)
+		return
+	}
+	defer found.close()
+	if found.mode&unix.S_IFMT != unix.S_IFREG || !permitted(found.handle, unix.X_OK) {
+		return
+	}
+	event.Argv, _ = memory(n.tid).argv(n.args[call.argv], abi.pointerBytes)
+	event.PID, event.Parent = family(n.tid)
+	r.report(event, found)
+}
+
+// family is the thread group and the parent of a thread; 0 is unknown.
+func family(tid int) (pid, parent int) {
+	fields := status(tid, "Tgid", "PPid")
+	pid, _ = strconv.Atoi(fields[0])
+	parent, _ = strconv.Atoi(fields[1])
+	return pid, parent
+}
+
+// status reads fields of /proc/TID/status; what cannot be read is empty.
+func status(tid int, names ...string) []string {
+	values := make([]string, len(names))
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(tid) + "/status")
+	if err != nil {
+		return values
+	}
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(line, ":")
+		if i := slices.Index(names, name); i >= 0 {
+			values[i] = strings.TrimSpace(value)
+		}
+	}
+	return values
+}
+
+// name reports the removal of a name that exists.
+func (r *reporter) name(event *Event, dir int, path string) {
+	found, err := r.existing(event.TID, dir, path, true)
+	if err != nil {
+		r.missed(event.TID, err)
+		return
+	}
+	defer found.close()
+	r.report(event, found)
+}
+
+// existing locates a name, and what it is the name of.
+func (r *reporter) existing(tid, dir int, path string, noFollow bool) (located, error) {
+	return r.res.file(tid, dir, strings.TrimRight(path, "/"), noFollow, false)
+}
+
+func (r *reporter) twoNames(event *Event, dir int, path string, dir2 int, path2 string, flags uint64) {
+	noFollow := event.Op != Link || flags&atSymlinkFollow == 0
+	var found located
+	var err error
+	if path == "" && event.Op == Link && flags&atEmptyPath != 0 {
+		found, err = r.res.file(event.TID, atFDCWD, "/proc/self/fd/"+strconv.Itoa(dir), false, false)
+	} else {
+		found, err = r.existing(event.TID, dir, path, noFollow)
+	}
+	if err != nil {
+		r.missed(event.TID, err)
+		return
+	}
+	defer found.close()
+	parent, base, err := r.res.parent(event.TID, dir2, path2)
+	if err != nil {
+		r.missed(event.TID, err)
+		return
+	}
+	event.Path2 = strings.TrimRight(parent, "/") + "/" + base
+	if !refused(event, parent, flags, &found) {
+		r.report(event, found)
+	}
+}
+
+// refused tells whether the kernel will not give found the name event.Path2 in
+// parent, rename(2) and link(2).
+func refused(event *Event, parent string, flags uint64, found *located) bool {
+	var stat unix.Stat_t
+	if unix.Stat(parent, &stat) == nil && stat.Dev != found.id.Dev {
+		return true // EXDEV
+	}
+	if unix.Lstat(event.Path2, &stat) != nil {
+		return event.Op == Exchange // there is nothing to exchange it for
+	}
+	directory := stat.Mode&unix.S_IFMT == unix.S_IFDIR
+	switch {
+	case event.Op == Exchange:
+		return false
+	case event.Op == Link, flags&renameNoReplace != 0:
+		return true // EEXIST
+	case directory != (found.mode&unix.S_IFMT == unix.S_IFDIR):
+		return true // EISDIR, ENOTDIR
+	case stat.Ino == found.id.Ino:
+		return true // two names of one file: nothing happens
+	}
+	return directory && !isEmpty(event.Path2)
+}
+
+func isEmpty(directory string) bool {
+	file, err := os.Open(directory)
+	if err != nil {
+		return true
+	}
+	defer file.Close()
+	names, _ := file.Readdirnames(1)
+	return len(names) == 0
+}
+
+// kernelIsAtLeast compares uname's release.
+func kernelIsAtLeast(major, minor int) (bool, string) {
+	var uts unix.Utsname
+	if err := unix.Uname(&uts); err != nil {
+		return false, "unknown"
+	}
+	release := unix.ByteSliceToString(uts.Release[:])
+	var gotMajor, gotMinor int
+	if _, err := fmt.Sscanf(release, "%d.%d", &gotMajor, &gotMinor); err != nil {
+		return false, release
+	}
+	return gotMajor > major || gotMajor == major && gotMinor >= minor, release
+}
