@@ -226,7 +226,7 @@ func TestHasher(t *testing.T) {
 	os.WriteFile(big, []byte("overwritten"), 0o600)
 
 	missing := h.queue(filepath.Join(dir, "missing"), -1, bigID, false)
-	h.hurryAll()
+	h.hurryAll(nil)
 	h.finish()
 	if deleted.sha256 != sumOf("gone") {
 		t.Errorf("deleted: %q (%s)", deleted.sha256, deleted.reason)
@@ -268,7 +268,7 @@ func TestHasherBeyondItsDescriptors(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir + "-away") })
-	h.hurryAll()
+	h.hurryAll(nil)
 	h.finish()
 	for _, d := range digests {
 		if d.sha256 == "" {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/convrun/convrun/runner/trace"
 )
@@ -53,7 +54,15 @@ type hasher struct {
 	closed  bool
 	workers sync.WaitGroup
 	buffers sync.Pool
+	// asked and done are bytes: of all that is to be hashed, and of what is
+	// hashed or given up.
+	asked, done atomic.Int64
+	ended       chan struct{} // closed: nothing is left to tell
+	teller      sync.WaitGroup
 }
+
+// tellEvery is how often it is told how far the hashing is.
+const tellEvery = 200 * time.Millisecond
 
 type job struct {
 	path   string
@@ -63,7 +72,7 @@ type job struct {
 }
 
 func newHasher(cache *digestCache) *hasher {
-	h := &hasher{cache: cache}
+	h := &hasher{cache: cache, ended: make(chan struct{})}
 	h.more = sync.NewCond(&h.mu)
 	h.buffers.New = func() any { b := make([]byte, readBytes); return &b }
 	h.workers.Add(1)
@@ -87,6 +96,7 @@ func (h *hasher) queue(path string, handle int, id trace.FileID, mayCache bool) 
 			return d
 		}
 	}
+	h.asked.Add(id.Size)
 	j := &job{path: path, keep: mayCache, digest: d}
 	h.mu.Lock()
 	hold := h.held < maxHeld
@@ -98,7 +108,7 @@ func (h *hasher) queue(path string, handle int, id trace.FileID, mayCache bool) 
 		var err error
 		if j.file, err = openHandle(handle, path); err != nil {
 			h.release()
-			j.digest.fail(err)
+			h.fail(j, err)
 			return d
 		}
 	}
@@ -109,10 +119,11 @@ func (h *hasher) queue(path string, handle int, id trace.FileID, mayCache bool) 
 	return d
 }
 
-// fail ends a digest that could not be had.
-func (d *digest) fail(err error) {
-	d.reason = fmt.Sprintf("unknown: it could not be read: %v", err)
-	close(d.done)
+// fail ends a job that could not be done.
+func (h *hasher) fail(j *job, err error) {
+	h.done.Add(j.digest.id.Size)
+	j.digest.reason = fmt.Sprintf("unknown: it could not be read: %v", err)
+	close(j.digest.done)
 }
 
 func (d *digest) isDone() bool {
@@ -200,6 +211,7 @@ func (h *hasher) sum(path string) (string, error) {
 // bytes. keep puts it into the cache.
 func (h *hasher) anew(path string, id trace.FileID, keep bool) (string, error) {
 	d := &digest{done: make(chan struct{}), id: id}
+	h.asked.Add(id.Size)
 	h.hash(&job{path: path, keep: keep, digest: d})
 	if d.reason != "" {
 		return "", errors.New(d.reason)
@@ -228,8 +240,9 @@ func (h *hasher) catchUp() {
 	}
 }
 
-// hurryAll hashes what is left on all processors; nothing more is queued.
-func (h *hasher) hurryAll() {
+// hurryAll hashes what is left on all processors; nothing more is queued. tell,
+// unless nil, hears how far that is until finish returns.
+func (h *hasher) hurryAll(tell func(done, total int64)) {
 	h.mu.Lock()
 	h.closed = true
 	left := len(h.waiting)
@@ -238,10 +251,32 @@ func (h *hasher) hurryAll() {
 	for range min(left, runtime.NumCPU()) {
 		h.workers.Go(func() { h.drain() })
 	}
+	if tell != nil {
+		h.teller.Go(func() { h.tell(tell, h.done.Load()) })
+	}
+}
+
+// tell says how many bytes are done of those that were left at the start, when
+// before were done.
+func (h *hasher) tell(tell func(done, total int64), before int64) {
+	ticker := time.NewTicker(tellEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			tell(h.done.Load()-before, h.asked.Load()-before)
+		case <-h.ended:
+			return
+		}
+	}
 }
 
 // finish waits for all that was queued, and for the workers' end.
-func (h *hasher) finish() { h.workers.Wait() }
+func (h *hasher) finish() {
+	h.workers.Wait()
+	close(h.ended)
+	h.teller.Wait()
+}
 
 func (h *hasher) work() {
 	defer h.workers.Done()
@@ -287,7 +322,7 @@ func (h *hasher) hash(j *job) {
 	if file == nil {
 		var err error
 		if file, err = openHandle(-1, j.path); err != nil {
-			j.digest.fail(err)
+			h.fail(j, err)
 			return
 		}
 	} else {
@@ -297,7 +332,7 @@ func (h *hasher) hash(j *job) {
 	defer file.Close()
 	buffer := h.buffers.Get().(*[]byte)
 	defer h.buffers.Put(buffer)
-	sum, err := j.digest.sum(file, *buffer)
+	sum, err := h.sumOf(file, j.digest, *buffer)
 	if err != nil {
 		j.digest.reason = "unknown: " + err.Error()
 		return
@@ -310,20 +345,39 @@ func (h *hasher) hash(j *job) {
 
 var errChanged = errors.New("it changed while it was being read")
 
-// sum hashes file, which must be in the state that d.id says, before and
+// sumOf hashes file, which must be in the state that d.id says, before and
 // after.
-func (d *digest) sum(file *os.File, buffer []byte) (sum [sha256.Size]byte, err error) {
+func (h *hasher) sumOf(file *os.File, d *digest, buffer []byte) (sum [sha256.Size]byte, err error) {
+	content := &meter{content: io.NewSectionReader(file, 0, d.id.Size), read: &h.done, left: d.id.Size}
+	defer content.skip()
 	if err := d.inState(file); err != nil {
 		return sum, err
 	}
 	hash := sha256.New()
-	// A section has no WriteTo, so the given buffer is used.
-	if _, err := io.CopyBuffer(hash, io.NewSectionReader(file, 0, d.id.Size), buffer); err != nil {
+	// A meter has no WriteTo, so the given buffer is used.
+	if _, err := io.CopyBuffer(hash, content, buffer); err != nil {
 		return sum, err
 	}
 	hash.Sum(sum[:0])
 	return sum, d.inState(file)
 }
+
+// meter counts what is read of content, for others to see.
+type meter struct {
+	content io.Reader
+	read    *atomic.Int64
+	left    int64
+}
+
+func (m *meter) Read(into []byte) (int, error) {
+	n, err := m.content.Read(into)
+	m.left -= int64(n)
+	m.read.Add(int64(n))
+	return n, err
+}
+
+// skip counts the rest as if it were read.
+func (m *meter) skip() { m.read.Add(m.left) }
 
 func (d *digest) inState(file *os.File) error {
 	info, err := file.Stat()

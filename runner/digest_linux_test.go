@@ -3,12 +3,14 @@
 package runner
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -188,5 +190,64 @@ func TestChangedInputIsNamed(t *testing.T) {
 		return strings.HasPrefix(line, `input in read "1" (it was changed during the run`)
 	}) {
 		t.Errorf("%q", got)
+	}
+}
+
+func TestHashingIsTold(t *testing.T) {
+	needTracing(t)
+	folder(t, nil)
+	const size = 2 << 30
+	var told [][2]int64
+	o := observe(t, Command{Hashing: func(done, total int64) { told = append(told, [2]int64{done, total}) }}, "truncate -s 2G out; truncate -s 5 small")
+	complete(t, o)
+	if len(told) == 0 {
+		t.Fatal("nothing was told of 2 GiB")
+	}
+	// What was done before the command's end is not told again.
+	for i, now := range told {
+		if now[1] != told[0][1] || now[1] > size+32<<20 || now[0] < 0 || now[0] > now[1] || i > 0 && now[0] < told[i-1][0] {
+			t.Fatalf("%v", told)
+		}
+	}
+}
+
+// BenchmarkHash compares with openssl, one file after the other and two at once.
+func BenchmarkHash(b *testing.B) {
+	if _, err := exec.LookPath("openssl"); err != nil {
+		b.Skip(err)
+	}
+	const size = 1 << 30
+	b.Chdir(b.TempDir())
+	for _, name := range []string{"1", "2"} {
+		if err := os.WriteFile(name, bytes.Repeat([]byte(name+"23456789abcdef"), size/16), 0o600); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for _, names := range [][]string{{"1"}, {"1", "2"}} {
+		b.Run(strconv.Itoa(len(names)), func(b *testing.B) {
+			for b.Loop() {
+				var ratios []float64
+				for range 5 {
+					start := time.Now()
+					if out, err := exec.Command("openssl", append([]string{"dgst", "-sha256"}, names...)...).CombinedOutput(); err != nil {
+						b.Fatalf("%v\n%s", err, out)
+					}
+					other := time.Since(start)
+					start = time.Now()
+					h := newHasher(newDigestCache(""))
+					for _, name := range names {
+						id, _ := regular(name)
+						h.queue(name, -1, id, false)
+					}
+					h.hurryAll(nil)
+					h.finish()
+					ratios = append(ratios, time.Since(start).Seconds()/other.Seconds())
+				}
+				slices.Sort(ratios)
+				b.ReportMetric(ratios[len(ratios)/2], "openssl-ratio")
+				b.ReportMetric(ratios[0], "ratio-min")
+				b.ReportMetric(ratios[len(ratios)-1], "ratio-max")
+			}
+		})
 	}
 }

@@ -19,7 +19,7 @@ func (w *watch) finish(ctx context.Context, o *Observation, observer *python.Obs
 	w.settle()
 	w.declareOutputs()
 	outputs := w.states()
-	w.hash.hurryAll()
+	w.hash.hurryAll(w.command.Hashing)
 	w.readPython(o, observer) // beside the hashing of the outputs
 	w.readWatcher(o)
 	o.Host = readHost(ctx, w.command.Environ, w.redact)

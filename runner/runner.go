@@ -42,6 +42,9 @@ type Command struct {
 	// Grace is how long descendants may outlive the command before the run
 	// counts as finished without them.
 	Grace time.Duration
+	// Hashing, unless nil, is told a few times a second how many bytes of how
+	// many are hashed, while Run does so after the command's end.
+	Hashing func(done, total int64)
 	// RedactionKey makes marks of redacted values comparable; nil does not.
 	RedactionKey []byte
 }

@@ -168,7 +168,7 @@ func TestMoreFilesThanAreKept(t *testing.T) {
 	known := filepath.Join(t.TempDir(), "known")
 	w := &watch{files: newCollector(), redact: &redactor{}, hash: newHasher(newDigestCache(""))}
 	defer w.hash.finish()
-	defer w.hash.hurryAll()
+	defer w.hash.hurryAll(nil)
 	open := func(path string, access trace.Access, mode uint32) *record {
 		return w.enter(&trace.Event{Op: trace.Open, Path: path, Requested: path, Access: access, Handle: -1, Mode: mode})
 	}
