@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"os"
 	"runtime"
@@ -51,6 +52,7 @@ type hasher struct {
 	waiting []*job // some may be taken already
 	more    *sync.Cond
 	held    int
+	current *job // that the worker is at
 	closed  bool
 	workers sync.WaitGroup
 	buffers sync.Pool
@@ -64,11 +66,19 @@ type hasher struct {
 // tellEvery is how often it is told how far the hashing is.
 const tellEvery = 200 * time.Millisecond
 
+// job is one file that is to be hashed. Whoever does it holds mu; it can be left
+// half done for another to go on with.
 type job struct {
-	path   string
-	file   *os.File // nil: open path when its turn comes
-	keep   bool     // put the digest into the cache
-	digest *digest
+	path    string
+	file    *os.File // nil: open path when its turn comes
+	held    bool     // file counts among those held open
+	keep    bool     // put the digest into the cache
+	digest  *digest
+	mu      sync.Mutex
+	content *meter
+	sum     hash.Hash
+	// hurried is set when somebody waits who works at full speed.
+	hurried atomic.Bool
 }
 
 func newHasher(cache *digestCache) *hasher {
@@ -99,16 +109,14 @@ func (h *hasher) queue(path string, handle int, id trace.FileID, mayCache bool) 
 	h.asked.Add(id.Size)
 	j := &job{path: path, keep: mayCache, digest: d}
 	h.mu.Lock()
-	hold := h.held < maxHeld
-	if hold {
+	if j.held = h.held < maxHeld; j.held {
 		h.held++
 	}
 	h.mu.Unlock()
-	if hold {
+	if j.held {
 		var err error
 		if j.file, err = openHandle(handle, path); err != nil {
-			h.release()
-			h.fail(j, err)
+			h.end(j, fmt.Errorf("it could not be read: %w", err))
 			return d
 		}
 	}
@@ -117,13 +125,6 @@ func (h *hasher) queue(path string, handle int, id trace.FileID, mayCache bool) 
 	h.mu.Unlock()
 	h.more.Signal()
 	return d
-}
-
-// fail ends a job that could not be done.
-func (h *hasher) fail(j *job, err error) {
-	h.done.Add(j.digest.id.Size)
-	j.digest.reason = fmt.Sprintf("unknown: it could not be read: %v", err)
-	close(j.digest.done)
 }
 
 func (d *digest) isDone() bool {
@@ -140,7 +141,7 @@ func (d *digest) isDone() bool {
 func (h *hasher) aboutToMove(d *digest) {
 	if d == nil {
 		for _, j := range h.takeUnheld() {
-			h.hash(j)
+			h.hash(j, false)
 		}
 		return
 	}
@@ -149,7 +150,7 @@ func (h *hasher) aboutToMove(d *digest) {
 	}
 	d.renamed.Store(true)
 	if j := h.take(d, func(j *job) bool { return j.file == nil }); j != nil {
-		h.hash(j)
+		h.hash(j, false)
 	}
 }
 
@@ -186,12 +187,6 @@ func (h *hasher) takeUnheld() (taken []*job) {
 	return taken
 }
 
-func (h *hasher) release() {
-	h.mu.Lock()
-	h.held--
-	h.mu.Unlock()
-}
-
 // sum is the digest in hex of a package's file that the run did not open.
 func (h *hasher) sum(path string) (string, error) {
 	info, err := os.Stat(path)
@@ -212,7 +207,7 @@ func (h *hasher) sum(path string) (string, error) {
 func (h *hasher) anew(path string, id trace.FileID, keep bool) (string, error) {
 	d := &digest{done: make(chan struct{}), id: id}
 	h.asked.Add(id.Size)
-	h.hash(&job{path: path, keep: keep, digest: d})
+	h.hash(&job{path: path, keep: keep, digest: d}, false)
 	if d.reason != "" {
 		return "", errors.New(d.reason)
 	}
@@ -225,9 +220,23 @@ func (h *hasher) hurry(d *digest) {
 		return
 	}
 	if j := h.take(d, func(*job) bool { return true }); j != nil {
-		h.hash(j)
+		h.hash(j, false)
+		return
+	}
+	h.mu.Lock()
+	current := h.current
+	h.mu.Unlock()
+	if current != nil && current.digest == d {
+		h.takeOver(current)
 	}
 	d.wait()
+}
+
+// takeOver goes on with what the worker is at: on a busy machine it gets next to
+// no time.
+func (h *hasher) takeOver(j *job) {
+	j.hurried.Store(true)
+	h.hash(j, false)
 }
 
 // catchUp hashes all that waits.
@@ -245,9 +254,12 @@ func (h *hasher) catchUp() {
 func (h *hasher) hurryAll(tell func(done, total int64)) {
 	h.mu.Lock()
 	h.closed = true
-	left := len(h.waiting)
+	left, current := len(h.waiting), h.current
 	h.mu.Unlock()
 	h.more.Broadcast()
+	if current != nil {
+		h.workers.Go(func() { h.takeOver(current) })
+	}
 	for range min(left, runtime.NumCPU()) {
 		h.workers.Go(func() { h.drain() })
 	}
@@ -278,6 +290,7 @@ func (h *hasher) finish() {
 	h.teller.Wait()
 }
 
+// work hashes what waits, while nobody else wants the processor.
 func (h *hasher) work() {
 	defer h.workers.Done()
 	for {
@@ -285,99 +298,141 @@ func (h *hasher) work() {
 		for len(h.waiting) == 0 && !h.closed {
 			h.more.Wait()
 		}
-		closed := h.closed
-		h.mu.Unlock()
-		if closed {
-			return // finish goes on at full speed
+		if h.closed {
+			h.mu.Unlock()
+			return // hurryAll goes on at full speed
 		}
-		h.drainOne()
+		h.current = h.next()
+		h.mu.Unlock()
+		if h.current != nil {
+			h.hash(h.current, true)
+		}
 	}
 }
 
 func (h *hasher) drain() {
-	for h.drainOne() {
+	for {
+		h.mu.Lock()
+		isEmpty := len(h.waiting) == 0
+		j := h.next()
+		h.mu.Unlock()
+		if isEmpty {
+			return
+		}
+		if j != nil {
+			h.hash(j, false)
+		}
 	}
 }
 
-func (h *hasher) drainOne() bool {
-	h.mu.Lock()
+// next takes the first in the queue, which is nil if it is taken already. The
+// caller holds the lock.
+func (h *hasher) next() *job {
 	if len(h.waiting) == 0 {
-		h.mu.Unlock()
-		return false
+		return nil
 	}
 	j := h.waiting[0]
 	h.waiting[0] = nil
 	h.waiting = h.waiting[1:]
-	mine := j.digest.job == j
-	j.digest.job = nil
-	h.mu.Unlock()
-	if mine {
-		h.hash(j)
+	if j.digest.job == nil {
+		return nil
 	}
-	return true
+	j.digest.job = nil
+	return j
 }
 
-func (h *hasher) hash(j *job) {
-	file := j.file
-	if file == nil {
-		var err error
-		if file, err = openHandle(-1, j.path); err != nil {
-			h.fail(j, err)
-			return
-		}
-	} else {
-		defer h.release()
+// hash does a job, or the rest of it. One who is patient leaves it when somebody
+// hurries, who then goes on with it.
+func (h *hasher) hash(j *job, patient bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.digest.isDone() {
+		return
 	}
-	defer close(j.digest.done)
-	defer file.Close()
+	if err := h.begin(j); err != nil {
+		h.end(j, err)
+		return
+	}
 	buffer := h.buffers.Get().(*[]byte)
 	defer h.buffers.Put(buffer)
-	sum, err := h.sumOf(file, j.digest, *buffer)
+	j.content.patient = patient
+	// A meter has no WriteTo, so the given buffer is used.
+	_, err := io.CopyBuffer(j.sum, j.content, *buffer)
+	if errors.Is(err, errHurried) {
+		return
+	}
+	if err == nil {
+		err = j.digest.inState(j.file)
+	}
+	h.end(j, err)
+}
+
+// begin opens a job's file, which must be in the state that the digest is of.
+func (h *hasher) begin(j *job) (err error) {
+	if j.content != nil {
+		return nil
+	}
+	if j.file == nil {
+		if j.file, err = openHandle(-1, j.path); err != nil {
+			return fmt.Errorf("it could not be read: %w", err)
+		}
+	}
+	size := j.digest.id.Size
+	j.sum, j.content = sha256.New(), &meter{content: io.NewSectionReader(j.file, 0, size), read: &h.done, left: size, hurried: &j.hurried}
+	return j.digest.inState(j.file)
+}
+
+// end closes a job's file, and gives the digest or why there is none.
+func (h *hasher) end(j *job, err error) {
+	defer close(j.digest.done)
+	if j.content != nil {
+		h.done.Add(j.content.left)
+	} else {
+		h.done.Add(j.digest.id.Size)
+	}
+	if j.held {
+		h.mu.Lock()
+		h.held--
+		h.mu.Unlock()
+	}
+	if j.file != nil {
+		defer j.file.Close()
+	}
 	if err != nil {
 		j.digest.reason = "unknown: " + err.Error()
 		return
 	}
+	var sum [sha256.Size]byte
+	j.sum.Sum(sum[:0])
 	j.digest.sha256 = hex.EncodeToString(sum[:])
 	if j.keep {
-		h.cache.put(file, j.digest.id, sum)
+		h.cache.put(j.file, j.digest.id, sum)
 	}
 }
 
 var errChanged = errors.New("it changed while it was being read")
 
-// sumOf hashes file, which must be in the state that d.id says, before and
-// after.
-func (h *hasher) sumOf(file *os.File, d *digest, buffer []byte) (sum [sha256.Size]byte, err error) {
-	content := &meter{content: io.NewSectionReader(file, 0, d.id.Size), read: &h.done, left: d.id.Size}
-	defer content.skip()
-	if err := d.inState(file); err != nil {
-		return sum, err
-	}
-	hash := sha256.New()
-	// A meter has no WriteTo, so the given buffer is used.
-	if _, err := io.CopyBuffer(hash, content, buffer); err != nil {
-		return sum, err
-	}
-	hash.Sum(sum[:0])
-	return sum, d.inState(file)
-}
+var errHurried = errors.New("somebody hurries")
 
-// meter counts what is read of content, for others to see.
+// meter counts what is read of content, for others to see. For one who is
+// patient it stops when it is hurried.
 type meter struct {
 	content io.Reader
 	read    *atomic.Int64
 	left    int64
+	patient bool
+	hurried *atomic.Bool
 }
 
 func (m *meter) Read(into []byte) (int, error) {
+	if m.patient && m.hurried.Load() {
+		return 0, errHurried
+	}
 	n, err := m.content.Read(into)
 	m.left -= int64(n)
 	m.read.Add(int64(n))
 	return n, err
 }
-
-// skip counts the rest as if it were read.
-func (m *meter) skip() { m.read.Add(m.left) }
 
 func (d *digest) inState(file *os.File) error {
 	info, err := file.Stat()

@@ -251,3 +251,48 @@ func BenchmarkHash(b *testing.B) {
 		})
 	}
 }
+
+// TestHurryGoesOnWithWhatIsHalfDone has somebody hurry while a patient one is in
+// the middle of a file.
+func TestHurryGoesOnWithWhatIsHalfDone(t *testing.T) {
+	const size = 512 << 20
+	folder(t, map[string]string{"in": "1"})
+	if err := os.Truncate("in", size); err != nil {
+		t.Fatal(err)
+	}
+	h := newHasher(newDigestCache(""))
+	h.hurryAll(nil) // ends its worker, whom this test stands in for
+	h.workers.Wait()
+	id, _ := regular("in")
+	d := h.queue("in", -1, id, false)
+	h.mu.Lock()
+	j := h.next()
+	h.current = j
+	h.mu.Unlock()
+	stopped := make(chan struct{})
+	go func() {
+		h.hash(j, true)
+		close(stopped)
+	}()
+	for h.done.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	j.hurried.Store(true)
+	<-stopped
+	if d.isDone() || j.content.left == 0 {
+		t.Error("the patient one did not stop")
+	}
+	hurried := make(chan struct{})
+	go func() {
+		h.hurry(d)
+		close(hurried)
+	}()
+	select {
+	case <-hurried:
+	case <-time.After(time.Minute):
+		t.Fatal("nobody goes on")
+	}
+	if d.sha256 != sumOfHoles(t, "1", size) {
+		t.Errorf("%q (%s)", d.sha256, d.reason)
+	}
+}
