@@ -149,6 +149,7 @@ func TestInputIsHashedBeforeItIsOverwritten(t *testing.T) {
 		"begun anew":             "head -c 1 in >/dev/null; printf 2 | dd of=in conv=notrunc status=none",
 		"read through the same":  "exec 3<>in; head -c 1 <&3 >/dev/null; printf 2 >&3",
 		"replaced":               "head -c 1 in >/dev/null; printf 2 > t; mv t in",
+		"under another name":     "head -c 1 in >/dev/null; ln in also; : > also",
 		"removed and made again": "head -c 1 in >/dev/null; rm in; printf 2 > in",
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -31,8 +31,8 @@ func (w *watch) finish(ctx context.Context, o *Observation, observer *python.Obs
 		}
 		if file, ok := w.file(r, outputs[r]); ok {
 			o.Files = append(o.Files, file)
-			o.Files = append(o.Files, r.otherNames(file)...)
 		}
+		o.Files = append(o.Files, w.otherNames(r, outputs[r])...)
 	}
 	slices.SortFunc(o.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
 	for i := range w.processes {
@@ -119,25 +119,30 @@ func (r *record) findSuccessor(outputs map[*record]*digest, known map[*record]bo
 	}
 }
 
-// otherNames are copies of file for the further names that the run gave it.
-func (r *record) otherNames(file File) (copies []File) {
-	if file.Class != Output && file.Class != Cache {
-		return nil
-	}
+// otherNames are the further names of r as the Observation has them.
+func (w *watch) otherNames(r *record, after *digest) (files []File) {
 	for _, alias := range r.aliases {
-		if id, ok := regular(alias); ok && id.Inode() == r.inode {
-			file.Path, file.RenamedFrom = alias, ""
-			copies = append(copies, file)
+		if id, ok := regular(alias); !ok || id.Inode() != r.inode {
+			continue
+		}
+		other := *r
+		other.path, other.first = alias, alias
+		if !r.written && slices.Contains(r.linked, alias) {
+			other = record{path: alias, first: alias, written: true} // a copy, as it were
+		}
+		other.class = w.class.class(alias, r.executed)
+		if file, ok := w.file(&other, after); ok {
+			files = append(files, file)
 		}
 	}
-	return copies
+	return files
 }
 
 // states asks what is on disk of everything written, and queues its digests.
 func (w *watch) states() map[*record]*digest {
 	outputs := map[*record]*digest{}
 	for _, r := range w.files.records {
-		if !r.written || r.removed || ignored(r.path) {
+		if !r.written && len(r.linked) == 0 || r.removed || ignored(r.path) {
 			continue
 		}
 		if id, ok := regular(r.path); ok {
@@ -165,7 +170,7 @@ func (w *watch) file(r *record, after *digest) (file File, ok bool) {
 	}
 	before := r.content
 	switch {
-	case after != nil:
+	case after != nil && r.written:
 		file.Class = Output
 		if isCache(r.path) {
 			file.Class = Cache
@@ -183,8 +188,8 @@ func (w *watch) file(r *record, after *digest) (file File, ok bool) {
 	case r.written && before == nil:
 		file.Class = Temporary
 		return file, true
-	case before == nil:
-		return file, false
+	case before == nil, !r.read && !r.written && !r.declared && !r.inherited:
+		return file, false // nothing came of it
 	}
 	before.describe(&file)
 	if (file.Class == Input || file.Class == Code) && file.SHA256 != "" && !r.written && !r.removed && w.wasChanged(r.path, before) {

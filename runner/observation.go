@@ -26,7 +26,8 @@ type Observation struct {
 	Processes []Process `json:"processes"`
 	// Files are sorted by path.
 	Files []File `json:"files"`
-	// Network are the endpoints connected to, sorted.
+	// Network are the endpoints that connections were asked for to, sorted:
+	// "ip4 192.0.2.1:443", "ip6 [2001:db8::1]:443", "unix /run/x", "unix @x".
 	Network []string `json:"network"`
 	// StillRunning are processes that outlived the command.
 	StillRunning []int `json:"stillRunning"`

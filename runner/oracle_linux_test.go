@@ -383,7 +383,7 @@ func environment(t *testing.T, framework string) string {
 	return python
 }
 
-func needTools(t *testing.T, names ...string) {
+func needTools(t testing.TB, names ...string) {
 	t.Helper()
 	for _, name := range names {
 		if _, err := exec.LookPath(name); err != nil {

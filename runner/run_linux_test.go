@@ -53,7 +53,10 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
-	o, err := Run(context.Background(), Command{Argv: os.Args[1:], Environ: environ, NoObserver: true, Grace: grace, Own: []string{name}, CacheDir: os.Getenv(asConvrun + "_CACHE")})
+	o, err := Run(context.Background(), Command{
+		Argv: os.Args[1:], Environ: environ, NoObserver: true, Grace: grace, Own: []string{name}, Method: os.Getenv(asMethod),
+		CacheDir: os.Getenv(asConvrun + "_CACHE"),
+	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(125)
@@ -88,7 +91,7 @@ func convrun(t testing.TB, observation string, argv ...string) *exec.Cmd {
 
 func needTracing(t *testing.T) {
 	t.Helper()
-	run, err := trace.Prepare(trace.Command{Argv: []string{"true"}}, trace.SeccompNotify, func(*trace.Event) {})
+	run, err := trace.Prepare(trace.Command{Argv: []string{"true"}}, watchedBy(), func(*trace.Event) {})
 	if err == nil {
 		run.Close()
 		return
@@ -122,6 +125,9 @@ func observe(t *testing.T, command Command, script string) *Observation {
 		command.Argv = []string{"/bin/sh", "-c", script}
 	}
 	command.Environ, command.NoObserver = os.Environ(), true
+	if command.Method == "" {
+		command.Method = os.Getenv(asMethod)
+	}
 	if command.Grace == 0 {
 		command.Grace = 5 * time.Second
 	}
@@ -137,13 +143,25 @@ func sum(text string) string {
 	return hex.EncodeToString(s[:])
 }
 
-// lines tells of every file in dir "class name flags content before", in which
-// contents of up to two letters stand for their digests.
-func lines(o *Observation, dir string) []string {
-	contents := map[string]string{}
-	for _, text := range []string{"", "1", "2", "12", "1\n", "2\n", "1\n2\n", "x"} {
-		contents[sum(text)] = strconv.Quote(text)
+// contentOf writes the short content that has the digest, "?" for any other.
+func contentOf(digest string) string {
+	pieces := []string{"", "1", "2", "x", "1\n", "2\n", "1\x00", "2\x00"}
+	for _, first := range pieces {
+		for _, second := range pieces {
+			if sum(first+second) == digest {
+				return `"` + strings.ReplaceAll(first+second, "\n", `\n`) + `"`
+			}
+		}
 	}
+	if digest == bigSum {
+		return "big"
+	}
+	return "?"
+}
+
+// lines tells of every file in dir "class name flags content before", in which
+// short contents stand for their digests.
+func lines(o *Observation, dir string) []string {
 	var all []string
 	for _, f := range o.Files {
 		name, below := strings.CutPrefix(f.Path, dir+"/")
@@ -154,16 +172,18 @@ func lines(o *Observation, dir string) []string {
 		for _, is := range []struct {
 			set  bool
 			name string
-		}{{f.Read, "read"}, {f.Written, "written"}, {f.Removed, "removed"}, {f.Declared, "declared"}, {f.Inherited, "inherited"}} {
+		}{
+			{f.Read, "read"}, {f.Written, "written"}, {f.Removed, "removed"}, {f.Executed, "executed"}, {f.Declared, "declared"}, {f.Inherited, "inherited"},
+		} {
 			if is.set {
 				line += " " + is.name
 			}
 		}
 		if f.SHA256 != "" {
-			line += " " + contents[f.SHA256]
+			line += " " + contentOf(f.SHA256)
 		}
 		if f.BeforeSHA256 != "" {
-			line += " before " + contents[f.BeforeSHA256]
+			line += " before " + contentOf(f.BeforeSHA256)
 		}
 		if f.RenamedFrom != "" {
 			line += " from " + strings.TrimPrefix(f.RenamedFrom, dir+"/")
@@ -224,7 +244,7 @@ func TestFilesOfARun(t *testing.T) {
 			if got := lines(o, dir); !slices.Equal(got, c.want) {
 				t.Errorf("got    %q\nwanted %q", got, c.want)
 			}
-			if o.Capture.Method != trace.SeccompNotify || len(o.Capture.Reasons) > 0 {
+			if o.Capture.Method != watchedBy() || len(o.Capture.Reasons) > 0 {
 				t.Errorf("captured by %s, incomplete: %q", o.Capture.Method, o.Capture.Reasons)
 			}
 		})
@@ -285,17 +305,61 @@ func TestDeclaredFolders(t *testing.T) {
 	}
 }
 
+// TestInheritedDescriptors starts convrun with files open, of which one has no
+// name any more, one is only a path, and one a pipe.
 func TestInheritedDescriptors(t *testing.T) {
-	needTracing(t)
-	dir := folder(t, map[string]string{"in": "1", "log": "1"})
-	command := exec.Command("/bin/sh", "-c", `"$0" cat < in > out 2>> log`, convrun(t, "").Path)
-	command.Env = append(os.Environ(), asConvrun+"="+filepath.Join(dir, "o.json"))
-	if out, err := command.CombinedOutput(); err != nil {
-		t.Fatal(err, string(out))
+	const redirected = `exec 3<third 4<>both 5<gone 6>>more; rm gone; "$0" sh -c 'cat; cat <&3; cat <&5 >/dev/null; printf 2 >&4' < in > out 2>> log`
+	for _, method := range tracers {
+		t.Run(method, func(t *testing.T) {
+			needMethod(t, method)
+			dir := folder(t, map[string]string{"in": "1", "log": "1", "third": "2", "both": "1", "gone": "1", "more": "1"})
+			command := exec.Command("/bin/sh", "-c", redirected, convrun(t, "").Path)
+			reader, writer, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer reader.Close()
+			defer writer.Close()
+			path, err := unix.Open("in", unix.O_PATH|unix.O_CLOEXEC, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			onlyPath := os.NewFile(uintptr(path), "in")
+			defer onlyPath.Close()
+			command.ExtraFiles = []*os.File{5: reader, 6: onlyPath} // 8 and 9
+			command.Env = append(os.Environ(), asConvrun+"="+filepath.Join(dir, "o.json"), asMethod+"="+method)
+			if out, err := command.CombinedOutput(); err != nil {
+				t.Fatal(err, string(out))
+			}
+			want := []string{
+				`output both read written inherited "2" before "1"`, `input in read inherited "1"`, `output log read written inherited "1" before "1"`,
+				`output more read written inherited "1" before "1"`, `output out written inherited "12"`, `input third read inherited "2"`,
+			}
+			o := readObservation(t, filepath.Join(dir, "o.json"))
+			if got := lines(o, dir); !slices.Equal(got, want) {
+				t.Errorf("got    %q\nwanted %q", got, want)
+			}
+			unseen := []string{
+				"the inherited descriptor 5 was a file without a name: what the command read from it is not recorded",
+				"the inherited descriptor 8 was a pipe: what the command read from it is not recorded",
+			}
+			if !slices.Equal(o.Capture.Notes, unseen) {
+				t.Errorf("notes %q, want %q", o.Capture.Notes, unseen)
+			}
+		})
 	}
-	want := []string{`input in read inherited "1"`, `output log read written inherited "1" before "1"`, `output out written inherited "1"`}
-	if got := lines(readObservation(t, filepath.Join(dir, "o.json")), dir); !slices.Equal(got, want) {
-		t.Errorf("got    %q\nwanted %q", got, want)
+}
+
+func TestInputFromAPipe(t *testing.T) {
+	needTracing(t)
+	name := filepath.Join(folder(t, nil), "o.json")
+	command := convrun(t, name, "cat")
+	command.Stdin = strings.NewReader("x")
+	if out, err := command.Output(); err != nil || string(out) != "x" {
+		t.Fatalf("%q, %v", out, err)
+	}
+	if notes := readObservation(t, name).Capture.Notes; !slices.Equal(notes, []string{"standard input was a pipe: what the command read from it is not recorded"}) {
+		t.Errorf("notes %q", notes)
 	}
 }
 
@@ -314,7 +378,7 @@ func readObservation(t *testing.T, name string) *Observation {
 
 func TestDaemonIsLeftRunning(t *testing.T) {
 	needTracing(t)
-	for _, method := range []string{trace.SeccompNotify, trace.Snapshot} {
+	for _, method := range []string{watchedBy(), trace.Snapshot} {
 		dir := folder(t, nil)
 		start := time.Now()
 		o := observe(t, Command{Grace: 200 * time.Millisecond, Method: method}, "setsid sh -c 'sleep 3; echo x > late' >/dev/null 2>&1 & exit 3")

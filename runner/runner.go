@@ -111,7 +111,7 @@ func Run(ctx context.Context, command Command) (*Observation, error) {
 		return nil, err
 	}
 	w.hash = newHasher(cache)
-	w.declare()
+	o.Capture.Notes = append(o.Capture.Notes, w.declare()...)
 	var before []trace.Tree
 	if run.Method() == trace.Snapshot {
 		before = w.snapshots(directory)
@@ -119,9 +119,6 @@ func Run(ctx context.Context, command Command) (*Observation, error) {
 		w.hash.catchUp() // nothing holds the command before it overwrites one
 	}
 
-	if note := unseenInput(); note != "" {
-		o.Capture.Notes = append(o.Capture.Notes, note)
-	}
 	o.Started = time.Now().UTC()
 	err = run.Start(stopToo)
 	var start *trace.StartError
@@ -250,6 +247,9 @@ func (w *watch) isFull(e *trace.Event) bool {
 func (w *watch) enter(e *trace.Event) *record {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if e.Op == trace.Exec && !w.loaded[e.ID] && cannotStart(e) {
+		return nil
+	}
 	w.readsCompiled(e)
 	if e.Path2 != "" {
 		w.replaces(e)
@@ -258,31 +258,51 @@ func (w *watch) enter(e *trace.Event) *record {
 		return nil
 	}
 	r := w.files.add(e)
+	if e.Op == trace.Exchange {
+		w.exchanged(e)
+	}
 	if r == nil {
 		return nil
 	}
 	if e.Op == trace.Exec {
 		w.execute(e, r)
 	}
-	if r.read && r.content == nil && e.ID != (trace.FileID{}) {
-		w.read(e, r)
-	}
+	w.read(r, e.Path, e.Handle, e.ID)
 	return r
+}
+
+// exchanged sees to the digest of the file that Path2 names until the call
+// goes on.
+func (w *watch) exchanged(e *trace.Event) {
+	if other := w.files.byPath[e.Path]; other != nil {
+		w.read(other, e.Path2, -1, e.ID2)
+		if other.content != nil {
+			w.hash.aboutToMove(other.content)
+		}
+	}
 }
 
 // replaces prepares for the loss of names that files wait under to be hashed.
 func (w *watch) replaces(e *trace.Event) {
 	if e.Mode&typeMask == typeDirectory {
 		w.hash.aboutToMove(nil)
-	} else if over := w.files.byPath[e.Path2]; over != nil && over.content != nil {
+	}
+	if over := w.files.byPath[e.Path2]; over != nil && over.content != nil {
 		w.hash.aboutToMove(over.content)
 	}
 }
 
-// read sees to the digest of what the run reads.
-func (w *watch) read(e *trace.Event, r *record) {
-	r.class = w.class.class(e.Path, r.executed)
-	r.content = w.hash.queue(e.Path, e.Handle, e.ID, installed(r.class))
+// read sees to the digest of what the run reads: of r, which is at path and in
+// the state id.
+func (w *watch) read(r *record, path string, handle int, id trace.FileID) {
+	if !r.read || r.content != nil || id == (trace.FileID{}) {
+		return
+	}
+	if path == "" {
+		path = r.path // it has no name any more
+	}
+	r.class = w.class.class(path, r.executed)
+	r.content = w.hash.queue(path, handle, id, installed(r.class))
 }
 
 func (w *watch) execute(e *trace.Event, r *record) {
@@ -308,14 +328,15 @@ func (w *watch) fileLoaders(e *trace.Event, depth int) {
 		return
 	}
 	w.loaded[e.ID] = true
-	for _, name := range loadersOf(e.Handle) {
+	names, _ := loadersOf(e.Handle)
+	for _, name := range names {
 		loader, err := openLoader(e.TID, name)
 		if err != nil {
 			continue
 		}
 		w.class.addInterpreter(loader.Path)
-		if r := w.files.add(loader); r != nil && r.content == nil {
-			w.read(loader, r)
+		if r := w.files.add(loader); r != nil {
+			w.read(r, loader.Path, loader.Handle, loader.ID)
 		}
 		w.fileLoaders(loader, depth-1)
 		closeHandle(loader.Handle)
@@ -332,9 +353,11 @@ func (w *watch) isOwn(path string) bool {
 }
 
 // declare files what the user named, what convrun was started with, and what
-// no process has to open for it to be part of the run.
-func (w *watch) declare() {
-	for _, e := range inherited() {
+// no process has to open for it to be part of the run. unseen says what of that
+// is not recorded.
+func (w *watch) declare() (unseen []string) {
+	events, unseen := inherited()
+	for _, e := range events {
 		w.event(e)
 		if r := w.files.byPath[e.Path]; r != nil {
 			r.inherited = true
@@ -343,6 +366,7 @@ func (w *watch) declare() {
 	for _, path := range w.command.Inputs {
 		w.declareInput(path)
 	}
+	return unseen
 }
 
 // declareInput takes a file, or every file in a folder, for an input.

@@ -27,6 +27,21 @@ func scale() int {
 	return 1
 }
 
+// compileMany compiles testdata/probe/many.c.
+func compileMany(t testing.TB) string {
+	t.Helper()
+	source, err := filepath.Abs("../testdata/probe/many.c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	needTools(t, "gcc")
+	program := filepath.Join(t.TempDir(), "many")
+	if out, err := exec.Command("gcc", "-O1", "-pthread", "-o", program, source).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return program
+}
+
 // large observes a command from another process, so that what this one needs
 // does not count, and gives the most memory that was resident at once, bytes.
 func large(t *testing.T, argv ...string) (o *Observation, memory int64) {
@@ -67,7 +82,7 @@ func complete(t *testing.T, o *Observation) {
 
 func TestManyOpens(t *testing.T) {
 	needTracing(t)
-	many := probe(t, "many")
+	many := compileMany(t)
 	files := 10_000 * scale()
 	for _, threads := range []int{1, 64} {
 		t.Run(strconv.Itoa(threads), func(t *testing.T) {
@@ -101,7 +116,7 @@ func within(t *testing.T, memory, bound int64) {
 
 func TestManyProcesses(t *testing.T) {
 	needTracing(t)
-	many := probe(t, "many")
+	many := compileMany(t)
 	folder(t, nil)
 	for _, programs := range []int{1000 * scale(), maxProcesses + 100} {
 		if programs > maxProcesses && scale() == 1 {
@@ -122,7 +137,7 @@ func TestManyProcesses(t *testing.T) {
 // many wait to be hashed.
 func TestManyNames(t *testing.T) {
 	needTracing(t)
-	many := probe(t, "many")
+	many := compileMany(t)
 	for _, c := range []struct {
 		work  string
 		class Class
@@ -150,7 +165,7 @@ func TestManyNames(t *testing.T) {
 
 func TestManyEndpoints(t *testing.T) {
 	needTracing(t)
-	many := probe(t, "many")
+	many := compileMany(t)
 	folder(t, nil)
 	o, _ := large(t, many, "connect", strconv.Itoa(maxEndpoints))
 	complete(t, o)
@@ -236,7 +251,7 @@ func sumOfHoles(t *testing.T, text string, size int64) string {
 // BenchmarkLinear does ten times as much, and reports how many times more
 // processor time it took: 10 is linear, 100 quadratic.
 func BenchmarkLinear(b *testing.B) {
-	many := probe(b, "many")
+	many := compileMany(b)
 	for _, work := range []struct {
 		name  string
 		times int

@@ -335,7 +335,11 @@ func processRow(p provenance.Process) Row {
 }
 
 func endpointRow(e provenance.Endpoint) Row {
-	return Row{Cells: []Cell{{{monoValue(e.Address)}}, {{words(strconv.Itoa(e.Port))}}, {{value(e.Family)}}}}
+	port := strconv.Itoa(e.Port)
+	if e.Family == "unix" {
+		port = "none"
+	}
+	return Row{Cells: []Cell{{{monoValue(e.Address)}}, {{words(port)}}, {{value(e.Family)}}}}
 }
 
 func findings(list []provenance.Finding) Section {

@@ -29,6 +29,9 @@ func TestMain(m *testing.M) {
 		all.Wait()
 		os.Exit(0)
 	}
+	if status, asked := playRole(); asked {
+		os.Exit(status)
+	}
 	os.Exit(m.Run())
 }
 

@@ -14,8 +14,9 @@ const (
 	bpfJumpAtLeast = 0x35 // BPF_JMP | BPF_JGE | BPF_K
 	bpfReturn      = 0x06 // BPF_RET | BPF_K
 
-	offsetNumber = 0 // struct seccomp_data.nr
-	offsetArch   = 4 // struct seccomp_data.arch
+	offsetNumber = 0  // struct seccomp_data.nr
+	offsetArch   = 4  // struct seccomp_data.arch
+	offsetFirst  = 16 // the low half of struct seccomp_data.args[0]
 
 	retAllow  = 0x7fff0000 // SECCOMP_RET_ALLOW
 	retNotify = 0x7fc00000 // SECCOMP_RET_USER_NOTIF
@@ -31,11 +32,13 @@ type instruction struct {
 
 // filterProgram asks to be told of every listed call and lets the rest pass.
 // An x32 call, and any call of an architecture without a table, is reported
-// too, so that it can be said that it was not understood.
+// too, so that it can be said that it was not understood. A Signal is reported
+// only when its first argument is one of targets: a call that waits to be
+// looked at can be interrupted, and who sends many signals gets many.
 //
 // A tracer is told, in the data of the result, which of abis the call belongs
 // to, from 1 on; 0 is none.
-func filterProgram(abis []abi, method string) []instruction {
+func filterProgram(abis []abi, method string, targets []int) []instruction {
 	told := func(which int) uint32 {
 		if method == SeccompNotify {
 			return retNotify
@@ -44,28 +47,36 @@ func filterProgram(abis []abi, method string) []instruction {
 	}
 	program := []instruction{{code: bpfLoadWord, k: offsetArch}}
 	for i, abi := range abis {
-		body := abiProgram(abi, told(i+1))
+		body := abiProgram(abi, targets, told(i+1))
 		program = append(program, instruction{code: bpfJumpEqual, k: abi.arch, jt: 0, jf: uint8(len(body))})
 		program = append(program, body...)
 	}
 	return append(program, instruction{code: bpfReturn, k: told(0)})
 }
 
-func abiProgram(abi abi, told uint32) []instruction {
+func abiProgram(abi abi, targets []int, told uint32) []instruction {
 	program := []instruction{{code: bpfLoadWord, k: offsetNumber}}
 	numbers := slices.Sorted(maps.Keys(abi.calls))
-	// Every jump goes to the last instruction, "told", or falls through.
-	remaining := len(numbers) + 1
+	// Every jump goes to the last instruction, "told", or to the comparison of
+	// targets before it, or falls through.
+	comparison := len(targets) + 2
+	remaining := len(numbers) + 1 + comparison
 	if abi.arch == archAMD64 {
 		program = append(program, instruction{code: bpfJumpAtLeast, k: x32Bit, jt: uint8(remaining)})
 	}
 	for _, nr := range numbers {
 		remaining--
-		program = append(program, instruction{code: bpfJumpEqual, k: uint32(nr), jt: uint8(remaining)})
+		to := remaining
+		if abi.calls[nr].op == Signal {
+			to -= comparison
+		}
+		program = append(program, instruction{code: bpfJumpEqual, k: uint32(nr), jt: uint8(to)})
 	}
-	return append(program,
-		instruction{code: bpfReturn, k: retAllow},
-		instruction{code: bpfReturn, k: told})
+	program = append(program, instruction{code: bpfReturn, k: retAllow}, instruction{code: bpfLoadWord, k: offsetFirst})
+	for i, target := range targets {
+		program = append(program, instruction{code: bpfJumpEqual, k: uint32(target), jt: uint8(len(targets) - i)})
+	}
+	return append(program, instruction{code: bpfReturn, k: retAllow}, instruction{code: bpfReturn, k: told})
 }
 
 // encodeFilter is the program as the kernel of a little-endian machine reads

@@ -5,9 +5,9 @@ import (
 )
 
 // simulate runs a program as the kernel's BPF machine does, for one call.
-func simulate(t *testing.T, program []instruction, arch uint32, nr uint32) uint32 {
+func simulate(t *testing.T, program []instruction, arch, nr, first uint32) uint32 {
 	t.Helper()
-	data := map[uint32]uint32{offsetNumber: nr, offsetArch: arch}
+	data := map[uint32]uint32{offsetNumber: nr, offsetArch: arch, offsetFirst: first}
 	var accumulator uint32
 	for pc := 0; ; pc++ {
 		if pc >= len(program) {
@@ -37,39 +37,63 @@ func simulate(t *testing.T, program []instruction, arch uint32, nr uint32) uint3
 }
 
 func TestFilterReportsExactlyTheListedCalls(t *testing.T) {
+	for _, method := range []string{SeccompNotify, Ptrace, PtraceAll} {
+		t.Run(method, func(t *testing.T) { testFilter(t, method) })
+	}
+}
+
+func testFilter(t *testing.T, method string) {
+	// told is what the filter gives for a listed call of the ABI with this index.
+	told := func(abi int) uint32 {
+		if method == SeccompNotify {
+			return retNotify
+		}
+		return retTrace | uint32(abi+1)
+	}
 	for _, goarch := range []string{"amd64", "arm64"} {
-		abis := abisOf(goarch, SeccompNotify)
-		program := filterProgram(abis, SeccompNotify)
+		abis := abisOf(goarch, method)
+		program := filterProgram(abis, method, []int{0, -1, 77, -66})
 		if len(program) > 4096 {
 			t.Fatalf("%s: %d instructions, more than BPF_MAXINSNS", goarch, len(program))
 		}
 		if got := len(encodeFilter(program)); got != 8*len(program) {
 			t.Errorf("%s: %d bytes for %d instructions", goarch, got, len(program))
 		}
-		for _, abi := range abis {
+		for i, abi := range abis {
+			if _, listed := abi.calls[map[uint32]int{archAMD64: 101, archI386: 26, archARM64: 117}[abi.arch]]; listed != (method != SeccompNotify) {
+				t.Errorf("%s: ptrace(2) is listed: %v", abi.name, listed)
+			}
 			for nr := range uint32(600) {
 				want := uint32(retAllow)
 				if _, listed := abi.calls[int(nr)]; listed {
-					want = retNotify
+					want = told(i)
 				}
-				if got := simulate(t, program, abi.arch, nr); got != want {
+				if got := simulate(t, program, abi.arch, nr, 77); got != want {
 					t.Errorf("%s call %d on %s gives %#x, want %#x", abi.name, nr, goarch, got, want)
 				}
 			}
 		}
+		for i, abi := range abis {
+			kill := map[uint32]uint32{archAMD64: 62, archI386: 37, archARM64: 129}[abi.arch]
+			for target, want := range map[int]uint32{0: told(i), -1: told(i), 77: told(i), -66: told(i), 66: retAllow, -77: retAllow, 1: retAllow} {
+				if got := simulate(t, program, abi.arch, kill, uint32(target)); got != want {
+					t.Errorf("%s: kill(%d) gives %#x, want %#x", abi.name, target, got, want)
+				}
+			}
+		}
 		for _, arch := range []uint32{0, 0x40000028 /* ARM */, 0xc00000f3 /* RISC-V */, 0x80000016 /* S390X */} {
-			if got := simulate(t, program, arch, 39); got != retNotify {
+			if got := simulate(t, program, arch, 39, 77); got != told(-1) {
 				t.Errorf("%s: a call of the foreign architecture %#x gives %#x, want it reported", goarch, arch, got)
 			}
 		}
 	}
-	program := filterProgram(abisOf("amd64", SeccompNotify), SeccompNotify)
+	program := filterProgram(abisOf("amd64", method), method, nil)
 	for _, nr := range []uint32{x32Bit, x32Bit | 2, x32Bit | 39, 0xffffffff} {
-		if got := simulate(t, program, archAMD64, nr); got != retNotify {
+		if got := simulate(t, program, archAMD64, nr, 0); got != told(0) {
 			t.Errorf("the x32 call %#x gives %#x, want it reported", nr, got)
 		}
 	}
-	if abisOf("riscv64", Ptrace) != nil {
+	if abisOf("riscv64", method) != nil {
 		t.Error("an architecture without a table must have none")
 	}
 }

@@ -81,7 +81,9 @@ func (r *Run) launch(command Command) (err error) {
 // watch puts r.method in place, and tries it on the stage.
 func (r *Run) watch(sink Sink) error {
 	abis := abisOf(runtime.GOARCH, r.method)
-	filter := encodeFilter(filterProgram(abis, r.method))
+	// What a kill(2) that reaches convrun can be aimed at.
+	targets := []int{0, -1, os.Getpid(), -unix.Getpgrp()}
+	filter := encodeFilter(filterProgram(abis, r.method, targets))
 	var err error
 	switch r.method {
 	case Snapshot:
@@ -228,10 +230,11 @@ func (r *Run) probe() error {
 
 // probed takes the call of a probe.
 func (r *Run) probed() (bool, error) {
-	call, ok, err := r.mechanism.receive()
-	if err != nil || !ok {
+	calls, err := r.mechanism.receive(nil)
+	if err != nil || len(calls) == 0 {
 		return false, err
 	}
+	call := calls[0]
 	abi, shape, ok := r.reporter.find(&call)
 	if !ok || shape.op != Open || call.tid != r.pid {
 		return false, fmt.Errorf("it came as number %d of process %d", call.nr, call.tid)
@@ -240,7 +243,7 @@ func (r *Run) probed() (bool, error) {
 	if err == nil && path != stage.ProbePath {
 		err = fmt.Errorf("its path, by the table of %s, is %q", abi.name, path)
 	}
-	return true, errors.Join(err, r.mechanism.release())
+	return true, errors.Join(err, r.mechanism.release(&call))
 }
 
 func (r *Run) probeAnswer(seen bool) error {
@@ -330,10 +333,10 @@ func (r *Run) startKeeper() (page []byte, err error) {
 		return nil, fmt.Errorf("make shared memory: %w", err)
 	}
 	defer unix.Close(shared)
-	if err := unix.Ftruncate(shared, pageSize); err != nil {
+	if err := unix.Ftruncate(shared, stage.SharedSize); err != nil {
 		return nil, fmt.Errorf("make shared memory: %w", err)
 	}
-	page, err = unix.Mmap(shared, 0, pageSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	page, err = unix.Mmap(shared, 0, stage.SharedSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return nil, fmt.Errorf("map shared memory: %w", err)
 	}

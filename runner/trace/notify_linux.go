@@ -15,8 +15,10 @@ import (
 
 // listener is the mechanism of seccomp user notification, seccomp_unotify(2).
 type listener struct {
-	fd   int
-	page []byte // shared with the keeper: the notification that is answered next
+	fd int
+	// page is shared with the keeper: the notifications that are being looked
+	// at, from its start on.
+	page []byte
 }
 
 func newListener(fd int, page []byte) *listener {
@@ -28,40 +30,54 @@ func newListener(fd int, page []byte) *listener {
 
 func (l *listener) descriptor() int { return l.fd }
 
-// receive takes one notification, unless its call was interrupted meanwhile.
-func (l *listener) receive() (heldCall, bool, error) {
-	clear(l.page[:stage.NotifSize])
-	_, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(l.fd), stage.IoctlRecv, uintptr(unsafe.Pointer(&l.page[0])))
-	switch errno {
-	case 0:
-		return l.decode(), true, nil
-	case unix.ENOENT, unix.EINTR:
-		return heldCall{}, false, nil
+// receive takes every notification that waits: as long as none has taken it, a
+// signal interrupts the call.
+func (l *listener) receive(calls []heldCall) ([]heldCall, error) {
+	for room := l.page; len(room) >= stage.NotifSize && (len(calls) == 0 || l.more()); room = room[stage.NotifSize:] {
+		notification := room[:stage.NotifSize]
+		clear(notification)
+		_, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(l.fd), stage.IoctlRecv, uintptr(unsafe.Pointer(&notification[0])))
+		switch errno {
+		case 0:
+			calls = append(calls, l.decode(notification))
+		case unix.ENOENT, unix.EINTR: // the call was interrupted just now
+			return calls, nil
+		default:
+			return calls, fmt.Errorf("receive a notification: %w", errno)
+		}
 	}
-	return heldCall{}, false, fmt.Errorf("receive a notification: %w", errno)
+	return calls, nil
+}
+
+// more tells whether another notification waits.
+func (l *listener) more() bool {
+	entry := unix.PollFd{Fd: int32(l.fd), Events: unix.POLLIN}
+	var now unix.Timespec
+	n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&entry)), 1, uintptr(unsafe.Pointer(&now)), 0, 0, 0)
+	return errno == 0 && n == 1 && entry.Revents&unix.POLLIN != 0
 }
 
 // decode reads struct seccomp_notif, include/uapi/linux/seccomp.h.
-func (l *listener) decode() heldCall {
+func (l *listener) decode(notification []byte) heldCall {
 	le := binary.LittleEndian
-	call := heldCall{by: l, tid: int(le.Uint32(l.page[8:])), nr: int(int32(le.Uint32(l.page[16:]))), arch: le.Uint32(l.page[20:])}
+	call := heldCall{
+		by: l, id: le.Uint64(notification),
+		tid: int(le.Uint32(notification[8:])), nr: int(int32(le.Uint32(notification[16:]))), arch: le.Uint32(notification[20:]),
+	}
 	for i := range call.args {
-		call.args[i] = le.Uint64(l.page[32+8*i:])
+		call.args[i] = le.Uint64(notification[32+8*i:])
 	}
 	return call
 }
 
-func (l *listener) notificationID() uint64 { return binary.LittleEndian.Uint64(l.page) }
-
-func (l *listener) holds() bool {
-	id := l.notificationID()
-	_, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(l.fd), stage.IoctlIDValid, uintptr(unsafe.Pointer(&id)))
+func (l *listener) holds(call *heldCall) bool {
+	_, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(l.fd), stage.IoctlIDValid, uintptr(unsafe.Pointer(&call.id)))
 	return errno == 0
 }
 
 // release lets the call go on; one that was interrupted meanwhile comes again.
-func (l *listener) release() error {
-	if err := stage.Continue(l.fd, l.notificationID()); err != 0 && !errors.Is(err, unix.ENOENT) {
+func (l *listener) release(call *heldCall) error {
+	if err := stage.Continue(l.fd, call.id); err != 0 && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("let a call go on: %w", err)
 	}
 	return nil

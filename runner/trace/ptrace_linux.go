@@ -22,23 +22,23 @@ type traced struct {
 	packet [stage.MaxCall]byte
 }
 
-var errTracerGone = errors.New("the tracer was ended, and the processes that it traced with it")
+var errTracerGone = errors.New("the tracing process was killed")
 
 func (t *traced) descriptor() int { return t.sock }
 
-func (t *traced) receive() (heldCall, bool, error) {
+func (t *traced) receive(calls []heldCall) ([]heldCall, error) {
 	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(t.sock), uintptr(unsafe.Pointer(&t.packet)), stage.MaxCall, 0, 0, 0)
 	switch {
 	case errno == unix.EINTR:
-		return heldCall{}, false, nil
+		return calls, nil
+	case errno == unix.ECONNRESET, errno == 0 && n == 0:
+		return calls, errTracerGone
 	case errno != 0:
-		return heldCall{}, false, fmt.Errorf("hear from the tracer: %w", errno)
-	case n == 0:
-		return heldCall{}, false, errTracerGone
+		return calls, fmt.Errorf("hear from the tracer: %w", errno)
 	case n < stage.CallHeader:
-		return heldCall{}, false, errTreeGone
+		return calls, errTreeGone
 	}
-	return t.decode(t.packet[:n]), true, nil
+	return append(calls, t.decode(t.packet[:n])), nil
 }
 
 func (t *traced) decode(packet []byte) heldCall {
@@ -65,9 +65,9 @@ func (t *traced) decode(packet []byte) heldCall {
 // holds is true: the tracer, which waits for the release, has not let the
 // thread's number go. Only an execve of another thread could have given it
 // away, and a call that this cuts off comes to nothing.
-func (t *traced) holds() bool { return true }
+func (t *traced) holds(*heldCall) bool { return true }
 
-func (t *traced) release() error {
+func (t *traced) release(*heldCall) error {
 	for {
 		_, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(t.sock), uintptr(unsafe.Pointer(&t.packet)), 1, unix.MSG_NOSIGNAL, 0, 0)
 		switch errno {

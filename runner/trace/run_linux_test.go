@@ -6,17 +6,18 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// watch runs a shell script in a folder of its own and gives what was seen.
-func watch(t *testing.T, method, script string) (events []Event, exit Exit, run *Run) {
+// watch runs a command and gives what was seen.
+func watch(t *testing.T, method string, argv ...string) (events []Event, exit Exit, run *Run) {
 	t.Helper()
 	sink := func(e *Event) { events = append(events, *e) }
-	run, err := Prepare(Command{Argv: []string{"sh", "-c", script}, Environ: os.Environ()}, method, sink)
+	run, err := Prepare(Command{Argv: argv, Environ: os.Environ()}, method, sink)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,47 +25,41 @@ func watch(t *testing.T, method, script string) (events []Event, exit Exit, run 
 		t.Fatal(err)
 	}
 	exit = run.Wait()
-	if left, err := run.Finish(t.Context(), 5*time.Second); err != nil || len(left) > 0 {
+	if left, err := run.Finish(t.Context(), 20*time.Second); err != nil || len(left) > 0 {
 		t.Fatalf("finish: %v, still running: %v", err, left)
 	}
 	return events, exit, run
 }
 
-func needNotify(t *testing.T) {
+// needMethod skips where method does not work.
+func needMethod(t *testing.T, method string) {
 	t.Helper()
-	run, err := Prepare(Command{Argv: []string{"true"}}, SeccompNotify, func(*Event) {})
-	if errors.Is(err, ErrUnsupported) {
-		if os.Getenv("CONVRUN_REQUIRE") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
+	run, err := Prepare(Command{Argv: []string{"true"}}, method, func(*Event) {})
+	if err == nil {
+		run.Close()
+		return
 	}
-	if err != nil {
+	if !errors.Is(err, ErrUnsupported) || os.Getenv("CONVRUN_REQUIRE") != "" {
 		t.Fatal(err)
 	}
-	run.Close()
+	t.Skip(err)
 }
 
-func TestEventsOfAShell(t *testing.T) {
-	needNotify(t)
-	dir, err := filepath.EvalSymlinks(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
+// tracing are the methods that see each call.
+var tracing = []string{SeccompNotify, Ptrace, PtraceAll}
+
+// byMethod runs a test with each of methods.
+func byMethod(t *testing.T, methods []string, test func(*testing.T, string)) {
+	for _, method := range methods {
+		t.Run(method, func(t *testing.T) {
+			needMethod(t, method)
+			test(t, method)
+		})
 	}
-	t.Chdir(dir)
-	if err := os.WriteFile("in put", []byte("x"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink("in put", "link"); err != nil {
-		t.Fatal(err)
-	}
-	events, exit, run := watch(t, "", "mkdir d; cd d; cat ../link > out; mv out final; cat final >> ../log; rm final; cat missing; exit 7")
-	if exit.Code != 7 || exit.Signal != 0 {
-		t.Errorf("exit = %+v, want code 7", exit)
-	}
-	if run.Method() != SeccompNotify {
-		t.Errorf("method = %s (%s)", run.Method(), run.Reason())
-	}
+}
+
+// below tells what events say of files below dir, in a few letters each.
+func below(dir string, events []Event) []string {
 	var got []string
 	for _, e := range events {
 		rel := strings.TrimPrefix(e.Path, dir+"/")
@@ -87,22 +82,87 @@ func TestEventsOfAShell(t *testing.T) {
 			got = append(got, "rm "+rel)
 		}
 	}
-	want := []string{"wct d/out", "r in put", "mv d/out d/final", "wc log", "r d/final", "rm d/final"}
-	if strings.Join(got, "; ") != strings.Join(want, "; ") {
-		t.Errorf("seen   %q\nwanted %q", got, want)
+	return got
+}
+
+func TestEventsOfAShell(t *testing.T) {
+	byMethod(t, tracing, func(t *testing.T, method string) {
+		dir := scene(t)
+		if err := os.Symlink("in put", "link"); err != nil {
+			t.Fatal(err)
+		}
+		events, exit, run := watch(t, method, "sh", "-c", "mkdir d; cd d; cat ../link > out; mv out final; cat final >> ../log; rm final; cat missing 2>/dev/null; exit 7")
+		if exit.Code != 7 || exit.Signal != 0 {
+			t.Errorf("exit = %+v, want code 7", exit)
+		}
+		if run.Method() != method || run.Reason() != "" {
+			t.Errorf("method = %s (%s)", run.Method(), run.Reason())
+		}
+		want := []string{"wct d/out", "r in put", "mv d/out d/final", "wc log", "r d/final", "rm d/final"}
+		if got := below(dir, events); !slices.Equal(got, want) {
+			t.Errorf("seen   %q\nwanted %q", got, want)
+		}
+	})
+}
+
+// scene is an empty working folder with the file "in put".
+func scene(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
 	}
+	t.Chdir(dir)
+	if err := os.WriteFile("in put", []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestMounts: in an overlay, a file and its folder can be of two devices, and
+// renames within it work; between mounts none does.
+func TestMounts(t *testing.T) {
+	byMethod(t, tracing, func(t *testing.T, method string) {
+		dir := scene(t)
+		for _, name := range []string{"low", "merged", "upper"} {
+			if err := os.Mkdir(name, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		mount(t, "tmpfs", "upper", "")
+		for _, name := range []string{"upper/files", "upper/work"} {
+			if err := os.Mkdir(name, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		mount(t, "overlay", "merged", "lowerdir=low,upperdir=upper/files,workdir=upper/work")
+		events, _, _ := watch(t, method, "sh", "-c", `exec 2>/dev/null; : > merged/a; mkdir merged/d; mv merged/a merged/d/b
+			mkdir same; mount --bind . same && python3 -c 'import os; os.rename("in put", "same/x")'; umount same`)
+		if got := below(dir, events); !slices.Contains(got, "mv merged/a merged/d/b") || slices.Contains(got, "mv in put same/x") {
+			t.Errorf("seen %q", got)
+		}
+	})
+}
+
+func mount(t *testing.T, kind, target, options string) {
+	t.Helper()
+	if err := syscall.Mount(kind, target, kind, 0, options); err != nil {
+		t.Skip("mounts need root: ", err)
+	}
+	path, err := filepath.Abs(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(path, 0) })
 }
 
 func TestExitBySignal(t *testing.T) {
-	for _, method := range []string{SeccompNotify, Snapshot} {
-		if method == SeccompNotify {
-			needNotify(t)
-		}
-		_, exit, _ := watch(t, method, "kill -TERM $$")
+	byMethod(t, Methods(), func(t *testing.T, method string) {
+		_, exit, _ := watch(t, method, "sh", "-c", "kill -TERM $$")
 		if exit.Signal != syscall.SIGTERM || exit.Code != -1 {
-			t.Errorf("%s: exit = %+v, want SIGTERM", method, exit)
+			t.Errorf("exit = %+v, want SIGTERM", exit)
 		}
-	}
+	})
 }
 
 func TestStartErrors(t *testing.T) {
@@ -111,41 +171,72 @@ func TestStartErrors(t *testing.T) {
 	if err := os.WriteFile(plain, []byte("#!/bin/sh\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct {
-		name   string
-		status int
-	}{{"no-such-program-anywhere", 127}, {filepath.Join(dir, "nothing"), 127}, {plain, 126}, {dir, 126}} {
-		run, err := Prepare(Command{Argv: []string{c.name}, Environ: os.Environ()}, "", func(*Event) {})
-		if err != nil {
-			t.Fatal(err)
+	byMethod(t, Methods(), func(t *testing.T, method string) {
+		for _, c := range []struct {
+			name   string
+			status int
+		}{{"no-such-program-anywhere", 127}, {filepath.Join(dir, "nothing"), 127}, {plain, 126}, {dir, 126}} {
+			run, err := Prepare(Command{Argv: []string{c.name}, Environ: os.Environ()}, method, func(*Event) {})
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = run.Start(func(syscall.Signal) {})
+			var start *StartError
+			if !errors.As(err, &start) || start.Status() != c.status {
+				t.Errorf("%s: %v, want status %d", c.name, err, c.status)
+			}
+			if _, err := run.Finish(t.Context(), 20*time.Second); err != nil {
+				t.Errorf("%s: finish: %v", c.name, err)
+			}
 		}
-		err = run.Start(func(syscall.Signal) {})
-		var start *StartError
-		if !errors.As(err, &start) || start.Status() != c.status {
-			t.Errorf("%s: %v, want status %d", c.name, err, c.status)
-		}
-		if _, err := run.Finish(t.Context(), time.Second); err != nil {
-			t.Errorf("%s: finish: %v", c.name, err)
-		}
-	}
+	})
 }
 
 func TestMissingInterpreterFormat(t *testing.T) {
-	t.Chdir(t.TempDir())
-	if err := os.WriteFile("bare", []byte("exit 9\n"), 0o755); err != nil {
-		t.Fatal(err)
+	byMethod(t, Methods(), func(t *testing.T, method string) {
+		t.Chdir(t.TempDir())
+		if err := os.WriteFile("bare", []byte("exit 9\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if _, exit, _ := watch(t, method, "./bare"); exit.Code != 9 {
+			t.Errorf("a script without #! gave %+v, want 9 from /bin/sh", exit)
+		}
+	})
+}
+
+// TestNeverStarted: what Prepare took is given back, and no process stays.
+func TestNeverStarted(t *testing.T) {
+	byMethod(t, Methods(), func(t *testing.T, method string) {
+		before, _ := os.ReadDir("/proc/self/fd")
+		run, err := Prepare(Command{Argv: []string{"true"}}, method, func(*Event) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stage, helper := run.pid, run.keeper.pid
+		run.Close()
+		if after, _ := os.ReadDir("/proc/self/fd"); len(after) != len(before) {
+			t.Errorf("%d descriptors before, %d after", len(before), len(after))
+		}
+		for _, pid := range []int{stage, helper} {
+			if err := syscall.Kill(pid, 0); pid != 0 && !errors.Is(err, syscall.ESRCH) {
+				t.Errorf("process %d is still there (%v)", pid, err)
+			}
+		}
+	})
+}
+
+func TestRungsAreMethods(t *testing.T) {
+	var got []string
+	for _, rung := range Rungs() {
+		got = append(got, rung.Method)
+		if rung.Works != (rung.Reason == "") {
+			t.Errorf("%+v: one of works and reason", rung)
+		}
 	}
-	run, err := Prepare(Command{Argv: []string{"./bare"}, Environ: os.Environ()}, "", func(*Event) {})
-	if err != nil {
-		t.Fatal(err)
+	if !slices.Equal(got, Methods()) {
+		t.Errorf("rungs %q, methods %q", got, Methods())
 	}
-	if err := run.Start(func(syscall.Signal) {}); err != nil {
-		t.Fatal(err)
-	}
-	if exit := run.Wait(); exit.Code != 9 {
-		t.Errorf("a script without #! gave %+v, want 9 from /bin/sh", exit)
-	}
-	if _, err := run.Finish(t.Context(), time.Second); err != nil {
-		t.Error(err)
+	if _, err := Prepare(Command{Argv: []string{"true"}}, "magic", func(*Event) {}); !errors.Is(err, ErrUnsupported) {
+		t.Errorf("an unknown method gives %v", err)
 	}
 }

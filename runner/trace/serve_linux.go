@@ -11,18 +11,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mechanism holds the threads of a tree at the calls that are watched, and
-// gives these one at a time.
+// mechanism holds the threads of a tree at the calls that are watched.
 type mechanism interface {
 	// descriptor is readable when there is something to receive.
 	descriptor() int
-	// receive takes the next call; ok is false when there is none after all.
-	receive() (call heldCall, ok bool, err error)
-	// holds tells whether the thread of the received call is still held, so
-	// that what was read of it since is its own.
-	holds() bool
-	// release lets the received call go on.
-	release() error
+	// receive appends the calls that wait; there may be none after all. They
+	// are released before the next receive.
+	receive(calls []heldCall) ([]heldCall, error)
+	// holds tells whether the thread of a received call is still held, so that
+	// what was read of it since is its own.
+	holds(call *heldCall) bool
+	// release lets a received call go on.
+	release(call *heldCall) error
 	// hungUp says what it means that the descriptor's other end has gone.
 	hungUp() error
 	close()
@@ -31,7 +31,8 @@ type mechanism interface {
 // heldCall is a system call that waits for its release.
 type heldCall struct {
 	by   mechanism
-	tid  int // 0 when it is outside convrun's PID namespace
+	id   uint64 // the mechanism's own
+	tid  int    // 0 when it is outside convrun's PID namespace
 	nr   int
 	arch uint32 // AUDIT_ARCH_…
 	args [6]uint64
@@ -49,15 +50,16 @@ var (
 // watches.
 func serve(m mechanism, stop int, look func(*heldCall)) error {
 	runtime.LockOSThread()
+	var calls []heldCall
 	for {
 		ready, err := wait(m, stop)
-		var call heldCall
+		calls = calls[:0]
 		if err == nil && ready {
-			call, ready, err = m.receive()
+			calls, err = m.receive(calls)
 		}
-		if err == nil && ready {
-			look(&call)
-			err = m.release()
+		for i := range calls {
+			look(&calls[i])
+			err = errors.Join(err, m.release(&calls[i]))
 		}
 		if err != nil {
 			return err

@@ -14,7 +14,7 @@ import (
 // include/uapi/linux/seccomp.h.
 const (
 	NotifSize    = 80
-	NotifIDBytes = 8
+	SharedSize   = 4096 // of the notifications that convrun works on
 	flagContinue = 1
 )
 
@@ -29,7 +29,7 @@ const (
 // runKeeper is `convrun-keeper SOCK SHARED`: hold the listener, and answer
 // "go on" to everything once convrun's end of SOCK is closed without Quit.
 // SHARED is a memory file in which convrun receives its notifications, so that
-// the one it was working on when it died can be answered too.
+// those it was working on when it died can be answered too.
 func runKeeper(args []string) int {
 	if len(args) != 2 {
 		return 125
@@ -41,7 +41,7 @@ func runKeeper(args []string) int {
 	}
 	closeInherited(sock, shared)
 	standAside()
-	page, err := syscall.Mmap(shared, 0, NotifSize, syscall.PROT_READ, syscall.MAP_SHARED)
+	page, err := syscall.Mmap(shared, 0, SharedSize, syscall.PROT_READ, syscall.MAP_SHARED)
 	if err != nil {
 		return 125
 	}
@@ -64,7 +64,9 @@ func runKeeper(args []string) int {
 	if n, err := receive(sock, order[:]); err == nil && n == 1 && order[0] == Quit {
 		return 0
 	}
-	Continue(listener, *(*uint64)(unsafe.Pointer(&page[0])))
+	for at := 0; at+NotifSize <= SharedSize; at += NotifSize {
+		Continue(listener, *(*uint64)(unsafe.Pointer(&page[at])))
+	}
 	return answerAll(listener)
 }
 

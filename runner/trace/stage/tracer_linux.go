@@ -225,8 +225,8 @@ func (t *tracer) everyCall(pid int) {
 	}
 	n, errno := t.syscallInfo(pid)
 	info := t.packet[CallHeader:]
-	// Offsets of op, arch and entry.nr.
-	if errno != 0 || info[0] != syscallEntry || !asks(t.filter, binary.LittleEndian.Uint32(info[4:]), binary.LittleEndian.Uint32(info[24:])) {
+	// Offsets of op, arch, entry.nr and entry.args[0].
+	if errno != 0 || info[0] != syscallEntry || !Asks(t.filter, binary.LittleEndian.Uint32(info[4:]), binary.LittleEndian.Uint32(info[24:]), binary.LittleEndian.Uint32(info[32:])) {
 		return
 	}
 	t.tell(pid, 0, n)
@@ -264,14 +264,16 @@ func (t *tracer) send(n int) {
 	}
 }
 
-// asks runs a filter of this package's making, in which every result but
-// SECCOMP_RET_ALLOW is a question to the tracer.
-func asks(filter []byte, arch, nr uint32) bool {
+// Asks runs a filter of package trace's making, 8 bytes an instruction, in which every result but
+// SECCOMP_RET_ALLOW is a question to the tracer. first is the low half of the
+// call's first argument.
+func Asks(filter []byte, arch, nr, first uint32) bool {
 	const (
 		loadWord    = 0x20 // BPF_LD | BPF_W | BPF_ABS
 		jumpEqual   = 0x15 // BPF_JMP | BPF_JEQ | BPF_K
 		jumpAtLeast = 0x35 // BPF_JMP | BPF_JGE | BPF_K
 		offsetNr    = 0    // struct seccomp_data.nr
+		offsetArch  = 4    // struct seccomp_data.arch
 		allow       = 0x7fff0000
 	)
 	var word uint32
@@ -281,8 +283,10 @@ func asks(filter []byte, arch, nr uint32) bool {
 		switch {
 		case code == loadWord && k == offsetNr:
 			word, jump = nr, 0
-		case code == loadWord:
+		case code == loadWord && k == offsetArch:
 			word, jump = arch, 0
+		case code == loadWord:
+			word, jump = first, 0
 		case code == jumpEqual && word == k, code == jumpAtLeast && word >= k:
 			jump = filter[pc+2] // jt
 		case code != jumpEqual && code != jumpAtLeast:
