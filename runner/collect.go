@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -318,14 +317,14 @@ func (c *collector) renameAll(from, to string, exchanged bool) {
 		name, next string
 	}
 	var steps []step
-	for _, name := range slices.Sorted(maps.Keys(c.byPath)) {
-		r := c.byPath[name]
+	for name, r := range c.byPath {
 		if rest, ok := cutName(name, from); ok {
 			steps = append(steps, step{r, name, to + rest})
 		} else if rest, ok := cutName(name, to); ok && exchanged {
 			steps = append(steps, step{r, name, from + rest})
 		}
 	}
+	slices.SortFunc(steps, func(a, b step) int { return strings.Compare(a.name, b.name) })
 	for _, s := range steps {
 		delete(c.byPath, s.name)
 	}

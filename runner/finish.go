@@ -20,13 +20,14 @@ func (w *watch) finish(ctx context.Context, o *Observation, observer *python.Obs
 	w.settle()
 	w.declareOutputs()
 	outputs := w.states()
-	w.hash.hurryAll()
+	w.hash.hurryAll(w.command.Hashing)
 	w.readPython(o, observer) // beside the hashing of the outputs
 	w.readWatcher(o)
 	o.Host = readHost(ctx, w.command.Environ, w.redact)
 	w.hash.finish()
+	succeeded := w.succeeded(outputs)
 	for _, r := range w.files.records {
-		if r.isSucceeded(outputs) {
+		if succeeded[r] {
 			continue // what was read of it stands with the output of its name
 		}
 		if file, ok := w.file(r, outputs[r]); ok {
@@ -113,15 +114,35 @@ func isBelow(path, folder string) bool {
 	return len(path) > len(folder) && path[:len(folder)] == folder && (os.IsPathSeparator(path[len(folder)]) || os.IsPathSeparator(folder[len(folder)-1]))
 }
 
-// isSucceeded tells whether another file has r's name at the end, and is
+// succeeded are the records whose name another file has at the end that is
 // listed as an output.
-func (r *record) isSucceeded(outputs map[*record]*digest) bool {
-	for next := r.successor; next != nil; next = next.successor {
-		if outputs[next] != nil && next.path == r.path {
-			return true
+func (w *watch) succeeded(outputs map[*record]*digest) map[*record]bool {
+	known := map[*record]bool{}
+	for _, r := range w.files.records {
+		if r.successor != nil {
+			r.findSuccessor(outputs, known)
 		}
 	}
-	return false
+	return known
+}
+
+// findSuccessor makes it known of r, and of those that come between it and the
+// output. A name that is replaced often has a long row of them.
+func (r *record) findSuccessor(outputs map[*record]*digest, known map[*record]bool) {
+	row, found := []*record{r}, false
+	for next := r.successor; next != nil; next = next.successor {
+		if next.path != r.path {
+			continue
+		}
+		is, isKnown := known[next]
+		if found = is || outputs[next] != nil; found || isKnown {
+			break
+		}
+		row = append(row, next)
+	}
+	for _, passed := range row {
+		known[passed] = found
+	}
 }
 
 // otherNames are the further names of r as the Observation has them.
@@ -214,7 +235,7 @@ func (w *watch) wasChanged(path string, before *digest) bool {
 		return true
 	}
 	// Its rights, its owner or a further name may have been changed.
-	sum, err := w.hash.sum(path)
+	sum, err := w.hash.anew(path, id, false)
 	return err != nil || sum != before.sha256
 }
 

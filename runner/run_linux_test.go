@@ -28,6 +28,10 @@ import (
 // binary run a command as convrun does.
 const asConvrun = "RUNNER_TEST_OBSERVATION"
 
+// statusSuffix ends the name of a copy of /proc/self/status at the end of such
+// a run.
+const statusSuffix = ".status"
+
 func TestMain(m *testing.M) {
 	name, ok := os.LookupEnv(asConvrun)
 	if !ok {
@@ -51,12 +55,17 @@ func TestMain(m *testing.M) {
 	}
 	o, err := Run(context.Background(), Command{
 		Argv: os.Args[1:], Environ: environ, NoObserver: true, Grace: grace, Own: []string{name}, Method: os.Getenv(asMethod),
+		CacheDir: os.Getenv(asConvrun + "_CACHE"),
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(125)
 	}
 	if name != "" {
+		status, err := os.ReadFile("/proc/self/status")
+		if err != nil || os.WriteFile(name+statusSuffix, status, 0o600) != nil {
+			os.Exit(125)
+		}
 		data, err := json.Marshal(o)
 		if err != nil || os.WriteFile(name, data, 0o600) != nil {
 			os.Exit(125)
@@ -69,7 +78,7 @@ func TestMain(m *testing.M) {
 }
 
 // convrun is a command that this binary runs as convrun does.
-func convrun(t *testing.T, observation string, argv ...string) *exec.Cmd {
+func convrun(t testing.TB, observation string, argv ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {

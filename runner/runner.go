@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -41,6 +42,9 @@ type Command struct {
 	// Grace is how long descendants may outlive the command before the run
 	// counts as finished without them.
 	Grace time.Duration
+	// Hashing, unless nil, is told a few times a second how many bytes of how
+	// many are hashed, while Run does so after the command's end.
+	Hashing func(done, total int64)
 	// RedactionKey makes marks of redacted values comparable; nil does not.
 	RedactionKey []byte
 }
@@ -65,8 +69,13 @@ type watch struct {
 	dropped      int
 }
 
-// maxProcesses bounds the list of executed programs.
-const maxProcesses = 20_000
+// Bounds on what is kept of a run: the list of executed programs, the files (1 GB
+// of memory), the endpoints. What comes after them is only counted.
+const (
+	maxProcesses = 20_000
+	maxFiles     = 500_000
+	maxEndpoints = 10_000
+)
 
 // Run runs the command to its end. A command that fails, or cannot be
 // executed, is an Observation like any other; an error means that convrun
@@ -212,9 +221,7 @@ func (w *watch) event(e *trace.Event) {
 		w.mu.Unlock()
 		return
 	case trace.Connect:
-		w.mu.Lock()
-		w.network[e.Address] = true
-		w.mu.Unlock()
+		w.connect(e.Address)
 		return
 	case trace.Signal:
 		w.signals.sent(e.Number)
@@ -235,6 +242,40 @@ func (w *watch) event(e *trace.Event) {
 	}
 }
 
+func (w *watch) connect(address string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.network) == maxEndpoints && !w.network[address] {
+		w.drop(fmt.Sprintf("more than %d endpoints were connected to", maxEndpoints))
+		return
+	}
+	w.network[address] = true
+}
+
+// drop counts what there is no room for, and gives the reason once.
+func (w *watch) drop(reason string) {
+	w.dropped++
+	if reason += ": the rest is only counted"; !slices.Contains(w.gaps, reason) {
+		w.gaps = append(w.gaps, reason)
+	}
+}
+
+// isFull tells whether there is no room for the record that e would need.
+func (w *watch) isFull(e *trace.Event) bool {
+	if len(w.files.records) < maxFiles || ignored(e.Path) {
+		return false
+	}
+	if kind := e.Mode & typeMask; kind != typeRegular && kind != 0 {
+		return false
+	}
+	known := w.files.byPath[e.Path] != nil || w.files.byInode[e.ID.Inode()] != nil
+	if known && e.Op != trace.Link {
+		return false
+	}
+	w.drop(fmt.Sprintf("more than %d files were used", maxFiles))
+	return true
+}
+
 // enter files an event, and sees to the digest of what it reads.
 func (w *watch) enter(e *trace.Event) *record {
 	w.mu.Lock()
@@ -245,6 +286,9 @@ func (w *watch) enter(e *trace.Event) *record {
 	w.readsCompiled(e)
 	if e.Path2 != "" {
 		w.replaces(e)
+	}
+	if w.isFull(e) {
+		return nil
 	}
 	r := w.files.add(e)
 	if e.Op == trace.Exchange {
@@ -297,9 +341,7 @@ func (w *watch) read(r *record, path string, handle int, id trace.FileID) {
 func (w *watch) execute(e *trace.Event, r *record) {
 	w.class.addInterpreter(e.Path)
 	if len(w.processes) == maxProcesses {
-		if w.dropped++; w.dropped == 1 {
-			w.gaps = append(w.gaps, fmt.Sprintf("more than %d programs were executed: the rest is only counted", maxProcesses))
-		}
+		w.drop(fmt.Sprintf("more than %d programs were executed", maxProcesses))
 	} else {
 		// Secrets are taken out at the end: the process waits now.
 		w.processes = append(w.processes, Process{PID: e.PID, Parent: e.Parent, Argv: e.Argv, Path: e.Path})
@@ -369,8 +411,13 @@ func (w *watch) declareInput(path string) {
 		w.walk(realPath(path), func(path string, _ trace.FileID) { w.declareInput(path) })
 		return
 	}
-	if r := w.readNow(path); r != nil {
-		r.declared = true
+	r := w.readNow(path)
+	if r == nil {
+		return
+	}
+	if r.declared = true; installed(r.class) {
+		// Not by its place, and its digest not by the cache.
+		r.class, r.content = Input, w.hash.queue(r.path, -1, r.before, false)
 	}
 }
 

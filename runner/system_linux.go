@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"math"
@@ -41,11 +42,14 @@ func openHandle(handle int, path string) (*os.File, error) {
 // nonBlocking keeps an open from waiting for a FIFO's other end.
 const nonBlocking = unix.O_NONBLOCK
 
-// onlyMine refuses a file that another user could have written.
+// onlyMine refuses a file, or folder, that another user could have written.
 func onlyMine(info fs.FileInfo) error {
 	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || int(stat.Uid) != os.Geteuid() || info.Mode().Perm()&0o022 != 0 {
-		return fmt.Errorf("it must belong to the user and be writable by nobody else")
+	if !ok {
+		return errors.New("its owner is not known")
+	}
+	if int(stat.Uid) != os.Geteuid() || info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("expected one of user %d that nobody else may write, found %v of user %d", os.Geteuid(), info.Mode(), stat.Uid)
 	}
 	return nil
 }

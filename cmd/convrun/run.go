@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/convrun/convrun/provenance"
 	"github.com/convrun/convrun/runner"
@@ -80,7 +81,12 @@ func runConversion(ctx context.Context, options runOptions, argv []string) error
 	}
 	release := holdSignals()
 	defer release()
-	observation, err := runner.Run(ctx, options.command(argv))
+	command, hashing := options.command(argv), progress{to: os.Stderr}
+	if !options.quiet && term.IsTerminal(int(os.Stderr.Fd())) {
+		command.Hashing = hashing.show
+	}
+	observation, err := runner.Run(ctx, command)
+	hashing.clear()
 	if err != nil {
 		return fmt.Errorf("run %s: %w", argv[0], err)
 	}
