@@ -183,6 +183,24 @@ func TestThreads(t *testing.T) {
 	})
 }
 
+// TestResultsAreNoCalls: a call that gives the number of another is not taken
+// for that at its end.
+func TestResultsAreNoCalls(t *testing.T) {
+	// As an openat(2), what it writes would be the path.
+	program := compiled(t, `#include <string.h>
+		#include <sys/syscall.h>
+		#include <unistd.h>
+		int main(int n, char **argv) { static char path[4096]; strcpy(path, argv[n - 1]); return write(1, path, SYS_openat) != SYS_openat; }`)
+	byMethod(t, tracing, func(t *testing.T, method string) {
+		dir := scene(t)
+		events, exit, _ := watch(t, method, "sh", "-c", `"$0" "$1" >/dev/null`, program, filepath.Join(dir, "in put"))
+		gap := slices.ContainsFunc(events, func(e Event) bool { return e.Op == Gap })
+		if got := below(dir, events); exit.Code != 0 || len(got) > 0 || gap {
+			t.Errorf("exit %+v, seen %q, a gap: %v", exit, got, gap)
+		}
+	})
+}
+
 // TestStopsAndSignals: a parent sees its child stop and continue as without
 // convrun, and every signal reaches its handler once.
 func TestStopsAndSignals(t *testing.T) {
