@@ -174,6 +174,9 @@ func (r *Run) trace(abis []abi, filter []byte) error {
 	}
 	r.mechanism = &traced{sock: r.keeper.sock, every: every, abis: abis}
 	if every {
+		if unix.Geteuid() != 0 {
+			r.notes = append(r.notes, "the command was traced without the right to trace all: "+noRights)
+		}
 		return nil
 	}
 	answer, err := r.order(stage.Trace, filter)
@@ -275,11 +278,13 @@ type answer struct {
 	control []byte // with a descriptor
 }
 
+const noRights = "set-user-ID programs such as sudo gain no rights"
+
 // order gives the stage an order and waits for the answer.
 func (r *Run) order(code byte, rest []byte) (answer, error) {
 	a, noNewPrivs, err := order(r.sock, code, rest)
 	if noNewPrivs {
-		r.notes = append(r.notes, "the command ran with no_new_privs: set-user-ID programs such as sudo gain no rights")
+		r.notes = append(r.notes, "the command ran with no_new_privs: "+noRights)
 	}
 	return a, err
 }

@@ -41,6 +41,9 @@ func playRole() (status int, asked bool) {
 			fmt.Fprintln(os.Stderr, err)
 			return 125, true
 		}
+		for _, note := range run.Notes() {
+			fmt.Fprintln(os.Stderr, note)
+		}
 		return run.Wait().Code, true
 	}
 	if os.Getenv(asDoctor) != "" {
@@ -179,6 +182,24 @@ func TestThreads(t *testing.T) {
 		executed := slices.ContainsFunc(events, func(e Event) bool { return e.Op == Exec && e.Requested == "/bin/sh" && e.PID != 0 && e.PID != e.TID })
 		if !executed {
 			t.Error("the execution by a thread that is not the leader is not among the events")
+		}
+	})
+}
+
+// TestResultsAreNoCalls: a call that gives the number of another is not taken
+// for that at its end.
+func TestResultsAreNoCalls(t *testing.T) {
+	// As an openat(2), what it writes would be the path.
+	program := compiled(t, `#include <string.h>
+		#include <sys/syscall.h>
+		#include <unistd.h>
+		int main(int n, char **argv) { static char path[4096]; strcpy(path, argv[n - 1]); return write(1, path, SYS_openat) != SYS_openat; }`)
+	byMethod(t, tracing, func(t *testing.T, method string) {
+		dir := scene(t)
+		events, exit, _ := watch(t, method, "sh", "-c", `"$0" "$1" >/dev/null`, program, filepath.Join(dir, "in put"))
+		gap := slices.ContainsFunc(events, func(e Event) bool { return e.Op == Gap })
+		if got := below(dir, events); exit.Code != 0 || len(got) > 0 || gap {
+			t.Errorf("exit %+v, seen %q, a gap: %v", exit, got, gap)
 		}
 	})
 }
@@ -392,6 +413,50 @@ func TestUnderAnotherTracer(t *testing.T) {
 		out, err := outer.CombinedOutput()
 		if err == nil || !strings.Contains(string(out), method+": strace (process ") || exists("made")() {
 			t.Errorf("%v: %s", err, out)
+		}
+	})
+}
+
+// TestSetUserID: for a user who is not root a program with that bit gains no
+// rights, and it is noted.
+func TestSetUserID(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("making a set-user-ID program of another user takes root")
+	}
+	const nobody = 65534
+	dir := scene(t)
+	if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Chmod(dir, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(compiled(t, `#include <unistd.h>
+		int main(void) { return geteuid() == 0 ? 10 : 20; }`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary, err := os.ReadFile(self)
+	if err == nil {
+		err = errors.Join(os.WriteFile("convrun", binary, 0o755), os.WriteFile("program", text, 0o755), os.Chmod("program", 0o755|os.ModeSetuid))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	asNobody := func(command *exec.Cmd) (int, string) {
+		command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+		out, _ := command.CombinedOutput()
+		return command.ProcessState.ExitCode(), string(out)
+	}
+	if code, _ := asNobody(exec.Command("./program")); code != 10 {
+		t.Skip("set-user-ID programs gain nothing here anyway")
+	}
+	byMethod(t, tracing, func(t *testing.T, method string) {
+		command := exec.Command("./convrun", "./program")
+		command.Env = append(os.Environ(), asWatcher+"="+method)
+		if code, said := asNobody(command); code != 20 || !strings.Contains(said, noRights) {
+			t.Errorf("exit %d, %s", code, said)
 		}
 	})
 }

@@ -91,14 +91,14 @@ func TestEventsOfAShell(t *testing.T) {
 		if err := os.Symlink("in put", "link"); err != nil {
 			t.Fatal(err)
 		}
-		events, exit, run := watch(t, method, "sh", "-c", "mkdir d; cd d; cat ../link > out; mv out final; cat final >> ../log; rm final; cat missing 2>/dev/null; exit 7")
+		events, exit, run := watch(t, method, "sh", "-c", "mkdir d; cd d; cat ../link > out; mv out final; cat final >> ../log; rm final; cat missing 2>/dev/null; (: > ../sub); exit 7")
 		if exit.Code != 7 || exit.Signal != 0 {
 			t.Errorf("exit = %+v, want code 7", exit)
 		}
 		if run.Method() != method || run.Reason() != "" {
 			t.Errorf("method = %s (%s)", run.Method(), run.Reason())
 		}
-		want := []string{"wct d/out", "r in put", "mv d/out d/final", "wc log", "r d/final", "rm d/final"}
+		want := []string{"wct d/out", "r in put", "mv d/out d/final", "wc log", "r d/final", "rm d/final", "wct sub"}
 		if got := below(dir, events); !slices.Equal(got, want) {
 			t.Errorf("seen   %q\nwanted %q", got, want)
 		}
