@@ -2,11 +2,11 @@ package main
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -134,7 +134,7 @@ func TestInjectedErrors(t *testing.T) {
 			b := newBench(t)
 			for n := 1; ; n++ {
 				b.prepare(n)
-				injected := b.inject(call, n)
+				injected := b.inject(call, strconv.Itoa(n))
 				if t.Failed() {
 					t.Fatalf("after an error in call %d", n)
 				}
@@ -147,16 +147,32 @@ func TestInjectedErrors(t *testing.T) {
 	}
 }
 
-// inject runs the conversion with an error in every thread's n-th such call,
-// and tells whether there was one.
-func (b *bench) inject(call string, n int) bool {
+// TestDiskThatCannotBeFlushed has every flush fail: the draft is kept on no more
+// than the system's word.
+func TestDiskThatCannotBeFlushed(t *testing.T) {
+	if _, err := exec.LookPath("strace"); err != nil {
+		missingTool(t, "%v", err)
+	}
+	b := newBench(t)
+	b.prepare(1)
+	if !b.inject("fsync", "1+") {
+		t.Error("nothing was flushed")
+	}
+	if !strings.Contains(b.said(), "the unsigned log was kept") {
+		t.Error(b.said())
+	}
+}
+
+// inject runs the conversion with errors in those of every thread's calls that
+// when names, as strace has it, and tells whether there were any.
+func (b *bench) inject(call, when string) bool {
 	b.t.Helper()
 	kept := func() int {
 		drafts, _ := filepath.Glob(b.beside("home/.local/state/convrun/logs/*" + draftSuffix))
 		return len(drafts)
 	}
 	keptBefore, trace := kept(), b.beside("trace")
-	strace, tree := b.start("strace", "-f", "-qq", "--detach-on=execve", "-o", trace, "-e", "trace="+call, "-e", fmt.Sprintf("inject=%s:error=EIO:when=%d", call, n))
+	strace, tree := b.start("strace", "-f", "-qq", "--detach-on=execve", "-o", trace, "-e", "trace="+call, "-e", "inject="+call+":error=EIO:when="+when)
 	b.awaitTree(tree)
 	_ = strace.Wait()
 	status := strace.ProcessState.ExitCode()

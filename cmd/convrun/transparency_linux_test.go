@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"io/fs"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -232,7 +234,9 @@ func newScene(t *testing.T, user uint32) *scene {
 
 // command is argv behind the scene's script, in a session of its own.
 func (s *scene) command(argv ...string) *exec.Cmd {
-	command := exec.Command("/bin/bash", append([]string{"-c", s.script, "bash"}, argv...)...)
+	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute) // a command in the background would wait for its terminal
+	s.t.Cleanup(cancel)
+	command := exec.CommandContext(ctx, "/bin/bash", append([]string{"-c", s.script, "bash"}, argv...)...)
 	command.Dir = s.dir
 	command.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + s.home, "LANG=C", "A=1"}
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
