@@ -610,17 +610,3 @@ func isEmpty(directory string) bool {
 	names, _ := file.Readdirnames(1)
 	return len(names) == 0
 }
-
-// kernelIsAtLeast compares uname's release.
-func kernelIsAtLeast(major, minor int) (bool, string) {
-	var uts unix.Utsname
-	if err := unix.Uname(&uts); err != nil {
-		return false, "unknown"
-	}
-	release := unix.ByteSliceToString(uts.Release[:])
-	var gotMajor, gotMinor int
-	if _, err := fmt.Sscanf(release, "%d.%d", &gotMajor, &gotMinor); err != nil {
-		return false, release
-	}
-	return gotMajor > major || gotMajor == major && gotMinor >= minor, release
-}
