@@ -22,11 +22,10 @@ type collector struct {
 	moved []move
 }
 
-// move is a folder, inode, that got another name. When exchanged is set, what
-// had that name has the former one now.
+// move is a folder that got another name. When exchanged is set, what had that
+// name has the former one now.
 type move struct {
 	from, to  string
-	inode     trace.Inode
 	exchanged bool
 }
 
@@ -76,7 +75,7 @@ func (c *collector) add(e *trace.Event) *record {
 	case e.Op == trace.Exchange:
 		return c.exchange(e)
 	case kind == typeDirectory && e.Op == trace.Rename:
-		c.moved = append(c.moved, move{from: e.Path, to: e.Path2, inode: e.ID.Inode()})
+		c.moved = append(c.moved, move{from: e.Path, to: e.Path2})
 		c.renameAll(e.Path, e.Path2, false)
 		return nil
 	case kind != typeRegular && kind != 0:
@@ -293,7 +292,7 @@ func (c *collector) exchange(e *trace.Event) *record {
 	for _, side := range []*trace.Event{e, &other} {
 		switch side.Mode & typeMask {
 		case typeDirectory:
-			c.moved = append(c.moved, move{from: side.Path, to: side.Path2, inode: side.ID.Inode()})
+			c.moved = append(c.moved, move{from: side.Path, to: side.Path2})
 		case typeRegular:
 			c.at(side)
 		}

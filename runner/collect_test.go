@@ -121,8 +121,8 @@ func TestCollect(t *testing.T) {
 		}, nil, []string{"/a: read removed"}},
 		{"exchange of folders", []trace.Event{
 			opened("/d/a", create, none), opened("/e/b", create, none), exchanged("/d", "/e", id(8, 1), id(9, 1), typeDirectory, typeDirectory),
-			opened("/d/b", trace.Read, id(2, 2)), opened("/e/c", trace.Read, id(3, 1)),
-		}, map[string]trace.FileID{"/e/a": id(1, 2), "/d/b": id(2, 2), "/e/c": id(3, 1)}, []string{"/e/a: written, was /d/a", "/d/b: written, was /e/b", "/e/c: read written, from /d/c"}},
+			opened("/d/b", trace.Read, id(2, 2)), opened("/e/c", trace.Read, id(3, 1)), opened("/d/f", trace.Read, id(4, 1)),
+		}, map[string]trace.FileID{"/e/a": id(1, 2), "/d/b": id(2, 2), "/e/c": id(3, 1), "/d/f": id(4, 1)}, []string{"/e/a: written, was /d/a", "/d/b: written, was /e/b", "/e/c: read written, from /d/c", "/d/f: read written, from /e/f"}},
 		{"exchange of a file and a folder", []trace.Event{
 			opened("/d/o", create, none), exchanged("/a", "/d", id(1, 1), id(9, 1), typeRegular, typeDirectory),
 		}, map[string]trace.FileID{"/a/o": id(2, 2), "/d": id(1, 2)}, []string{"/a/o: written, was /d/o", "/d: read written, was /a"}},

@@ -36,7 +36,7 @@ var probes = []struct {
 }
 
 // tracers are the methods that see each call of a process.
-var tracers = []string{trace.SeccompNotify}
+var tracers = []string{trace.SeccompNotify, trace.Ptrace, trace.PtraceAll}
 
 // TestProbes runs every case of every probe under every method.
 func TestProbes(t *testing.T) {

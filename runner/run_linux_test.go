@@ -305,14 +305,14 @@ func TestDeclaredFolders(t *testing.T) {
 	}
 }
 
-// TestInheritedDescriptors starts convrun with files open, of which one has no
-// name any more, one is only a path, and one a pipe.
+// TestInheritedDescriptors starts convrun with files open, of which two have lost
+// their names, one is only a path, and one a pipe.
 func TestInheritedDescriptors(t *testing.T) {
-	const redirected = `exec 3<third 4<>both 5<gone 6>>more; rm gone; "$0" sh -c 'cat; cat <&3; cat <&5 >/dev/null; printf 2 >&4' < in > out 2>> log`
+	const redirected = `exec 3<third 4<>both 5<gone 6>>more 7<old; rm gone; mv new old; "$0" sh -c 'cat; cat <&3; cat <&5 >/dev/null; printf 2 >&4' < in > out 2>> log`
 	for _, method := range tracers {
 		t.Run(method, func(t *testing.T) {
 			needMethod(t, method)
-			dir := folder(t, map[string]string{"in": "1", "log": "1", "third": "2", "both": "1", "gone": "1", "more": "1"})
+			dir := folder(t, map[string]string{"in": "1", "log": "1", "third": "2", "both": "1", "gone": "1", "more": "1", "old": "1", "new": "1", "only": "1"})
 			command := exec.Command("/bin/sh", "-c", redirected, convrun(t, "").Path)
 			reader, writer, err := os.Pipe()
 			if err != nil {
@@ -320,11 +320,11 @@ func TestInheritedDescriptors(t *testing.T) {
 			}
 			defer reader.Close()
 			defer writer.Close()
-			path, err := unix.Open("in", unix.O_PATH|unix.O_CLOEXEC, 0)
+			path, err := unix.Open("only", unix.O_PATH|unix.O_CLOEXEC, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
-			onlyPath := os.NewFile(uintptr(path), "in")
+			onlyPath := os.NewFile(uintptr(path), "only")
 			defer onlyPath.Close()
 			command.ExtraFiles = []*os.File{5: reader, 6: onlyPath} // 8 and 9
 			command.Env = append(os.Environ(), asConvrun+"="+filepath.Join(dir, "o.json"), asMethod+"="+method)
@@ -341,6 +341,7 @@ func TestInheritedDescriptors(t *testing.T) {
 			}
 			unseen := []string{
 				"the inherited descriptor 5 was a file without a name: what the command read from it is not recorded",
+				"the inherited descriptor 7 was a file without a name: what the command read from it is not recorded",
 				"the inherited descriptor 8 was a pipe: what the command read from it is not recorded",
 			}
 			if !slices.Equal(o.Capture.Notes, unseen) {

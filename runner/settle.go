@@ -104,7 +104,7 @@ func regular(path string) (trace.FileID, bool) {
 // listMoved files what a renamed folder holds: under its new name the run
 // wrote it, also what no process opened.
 func (w *watch) listMoved(moved move) {
-	if info, err := os.Lstat(moved.to); err != nil || moved.inode != (trace.Inode{}) && trace.IDOf(info).Inode() != moved.inode {
+	if _, err := os.Lstat(moved.to); err != nil {
 		return // the rename was refused, or the folder went on from there
 	}
 	list := func(path string, id trace.FileID) {

@@ -22,7 +22,7 @@ func readSource(ctx context.Context, dir string, environ []string, redact *redac
 	git := func(arguments ...string) (string, error) {
 		command := exec.CommandContext(ctx, "git", append([]string{"-C", dir, "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"}, arguments...)...)
 		command.Env = append(environ[:len(environ):len(environ)], "GIT_OPTIONAL_LOCKS=0", "LC_ALL=C")
-		command.WaitDelay = 50 * time.Millisecond // for a filter of git's that holds the pipe
+		command.WaitDelay = time.Second // for a filter of git's that holds the pipe
 		out, err := command.Output()
 		return string(out), err
 	}

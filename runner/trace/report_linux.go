@@ -264,7 +264,8 @@ func (r *reporter) paths(n *heldCall, abi *abi, call call) {
 	case Exec:
 		r.exec(&event, n, abi, call, dir, first, flags)
 	case Truncate:
-		r.truncate(&event, dir, first, lengthArgument(n, abi, call))
+		// 32-bit systems have another call with a longer length, in two registers.
+		r.truncate(&event, dir, first, n.args[1] == 0 && (call.name != "truncate64" || n.args[2] == 0))
 	case Remove:
 		r.name(&event, dir, first)
 	case Rename, Link:
@@ -328,23 +329,8 @@ func (r *reporter) missed(tid int, err error) {
 	r.gap(tid, fmt.Sprintf("a file that it uses could not be looked up (%v)", err))
 }
 
-// lengthArgument is the length that truncate(2) is given. 32-bit systems have
-// another call with a longer one, in two registers.
-func lengthArgument(n *heldCall, abi *abi, call call) int64 {
-	switch {
-	case call.name == "truncate64":
-		return int64(n.args[2]<<32 | n.args[1]&(1<<32-1))
-	case abi.pointerBytes == 4:
-		return int64(int32(n.args[1]))
-	}
-	return int64(n.args[1])
-}
-
-func (r *reporter) truncate(event *Event, dir int, path string, length int64) {
-	if length < 0 {
-		return // EINVAL
-	}
-	if length == 0 {
+func (r *reporter) truncate(event *Event, dir int, path string, toNothing bool) {
+	if toNothing {
 		event.Access = Discard
 	}
 	found, err := r.res.file(event.TID, dir, path, false, false)

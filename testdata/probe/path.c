@@ -54,6 +54,22 @@ static void beyond(void) {
 	make_file("made");
 }
 
+/* The directory's path can be told, but not those of what is in it. */
+static const char *enter_deepest(void) {
+	static char name[PATH_MAX];
+	check(getcwd(name, sizeof name) != NULL, "getcwd");
+	enter((PATH_MAX - 1 - strlen(name)) / 256);
+	memset(name, 'm', 255), name[255] = 0;
+	return name;
+}
+
+static void just_beyond(void) { make_file(enter_deepest()); }
+
+static void renamed_to_just_beyond(void) {
+	int top = open(".", O_PATH);
+	check(renameat(top, "a", AT_FDCWD, enter_deepest()) == 0, "renameat");
+}
+
 static void beyond_read(void) {
 	int a = open("a", O_PATH);
 	enter(20);
@@ -63,6 +79,7 @@ static void beyond_read(void) {
 
 static const struct probe cases[] = {
 	CASE(hostile), CASE(long_name), CASE(longest_relative), CASE(longest_absolute), CASE(beyond), CASE(beyond_read),
+	CASE(just_beyond), CASE(renamed_to_just_beyond),
 };
 
 int main(int argc, char **argv) { return RUN(cases); }

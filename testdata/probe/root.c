@@ -35,6 +35,14 @@ static void without_root_in_own_folder(void) {
 	check(rename("own/t", "own/renamed") == 0, "rename");
 }
 
+/* What may be written and not read. */
+static void write_only(void) {
+	check(chmod("a", 0622) == 0, "chmod");
+	become(NOBODY);
+	refused(open("a", O_RDWR), EACCES, "a");
+	put(open("a", O_WRONLY | O_APPEND), "a");
+}
+
 static void in_group(void) {
 	gid_t group = 12345;
 	check(chown("a", 0, group) == 0 && chmod("a", 0640) == 0 && chown("b", 0, group + 1) == 0 && chmod("b", 0640) == 0, "chown");
@@ -159,7 +167,7 @@ static void by_handle(void) {
 }
 
 static const struct probe cases[] = {
-	CASE(without_root), CASE(without_root_in_own_folder), CASE(in_group), CASE(for_files_only), CASE(without_capabilities),
+	CASE(without_root), CASE(without_root_in_own_folder), CASE(write_only), CASE(in_group), CASE(for_files_only), CASE(without_capabilities),
 	CASE(child_without_root), CASE(set_user_id), CASE(child_in_root), CASE(in_root), CASE(in_root_half), CASE(bound_elsewhere),
 	CASE(on_a_file_system_of_its_own), CASE(in_a_pivoted_root), CASE(in_a_user_namespace), CASE(by_handle),
 };
