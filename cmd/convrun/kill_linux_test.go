@@ -86,7 +86,7 @@ func (b *bench) start(prefix ...string) (convrun *exec.Cmd, tree *os.File) {
 	must(b.t, err)
 	defer writer.Close()
 	argv := slices.Concat(prefix, []string{"convrun", "run", "-q"}, b.conversion())
-	command := exec.Command(argv[0], argv[1:]...)
+	command := exec.CommandContext(b.t.Context(), argv[0], argv[1:]...)
 	command.Dir = b.dir
 	command.Env = append(os.Environ(), "HOME="+b.beside("home"), "XDG_CONFIG_HOME=", "XDG_CACHE_HOME=", "XDG_STATE_HOME=", "TMPDIR="+b.t.TempDir())
 	command.ExtraFiles = []*os.File{writer}
