@@ -235,7 +235,7 @@ func (w *watch) isFull(e *trace.Event) bool {
 	if kind := e.Mode & typeMask; kind != typeRegular && kind != 0 {
 		return false
 	}
-	known := w.files.byPath[e.Path] != nil || w.files.byInode[e.ID.Inode()] != nil
+	known := w.files.byPath.at(e.Path) != nil || w.files.byInode[e.ID.Inode()] != nil
 	if known && e.Op != trace.Link {
 		return false
 	}
@@ -274,7 +274,7 @@ func (w *watch) enter(e *trace.Event) *record {
 // exchanged sees to the digest of the file that Path2 names until the call
 // goes on.
 func (w *watch) exchanged(e *trace.Event) {
-	if other := w.files.byPath[e.Path]; other != nil {
+	if other := w.files.byPath.at(e.Path); other != nil {
 		w.read(other, e.Path2, -1, e.ID2)
 		if other.content != nil {
 			w.hash.aboutToMove(other.content)
@@ -287,7 +287,7 @@ func (w *watch) replaces(e *trace.Event) {
 	if e.Mode&typeMask == typeDirectory {
 		w.hash.aboutToMove(nil)
 	}
-	if over := w.files.byPath[e.Path2]; over != nil && over.content != nil {
+	if over := w.files.byPath.at(e.Path2); over != nil && over.content != nil {
 		w.hash.aboutToMove(over.content)
 	}
 }
@@ -359,7 +359,7 @@ func (w *watch) declare() (unseen []string) {
 	events, unseen := inherited()
 	for _, e := range events {
 		w.event(e)
-		if r := w.files.byPath[e.Path]; r != nil {
+		if r := w.files.byPath.at(e.Path); r != nil {
 			r.inherited = true
 		}
 	}
@@ -403,7 +403,7 @@ func (w *watch) readNow(path string) *record {
 		return nil
 	}
 	w.event(&trace.Event{Op: trace.Open, Path: real, Requested: path, Access: trace.Read, ID: id, Handle: -1, Mode: typeRegular})
-	return w.files.byPath[real]
+	return w.files.byPath.at(real)
 }
 
 // snapshots are taken of the working directory and of declared folders.
