@@ -17,7 +17,7 @@ type collector struct {
 	byPath  names
 	byInode map[trace.Inode]*record
 	// gone has the files that lost their last name, which may still be open.
-	gone map[trace.Inode]*record
+	gone  map[trace.Inode]*record
 	moved moves
 }
 

@@ -59,6 +59,7 @@ type watch struct {
 	signals   *signals
 	processes []Process
 	programs  []*record // of processes, by index
+	arguments int       // bytes of those of processes
 	network   map[string]bool
 	gaps      []string
 	redact    *redactor
@@ -67,10 +68,12 @@ type watch struct {
 	dropped   int
 }
 
-// Bounds on what is kept of a run: the list of executed programs, the files (1 GB
-// of memory), the endpoints. What comes after them is only counted.
+// Bounds on what is kept of a run: the list of executed programs and the bytes of
+// their arguments, the files (1 GB of memory), the endpoints. What comes after
+// them is only counted.
 const (
 	maxProcesses = 20_000
+	maxArguments = 2 << 20
 	maxFiles     = 500_000
 	maxEndpoints = 10_000
 )
@@ -307,10 +310,15 @@ func (w *watch) read(r *record, path string, handle int, id trace.FileID) {
 
 func (w *watch) execute(e *trace.Event, r *record) {
 	w.class.addInterpreter(e.Path)
-	if len(w.processes) == maxProcesses {
-		w.drop(fmt.Sprintf("more than %d programs were executed", maxProcesses))
+	size := 0
+	for _, argument := range e.Argv {
+		size += len(argument)
+	}
+	if len(w.processes) == maxProcesses || w.arguments+size > maxArguments {
+		w.drop(fmt.Sprintf("more than %d programs, or with more than %d bytes of arguments, were executed", maxProcesses, maxArguments))
 	} else {
 		// Secrets are taken out at the end: the process waits now.
+		w.arguments += size
 		w.processes = append(w.processes, Process{PID: e.PID, Parent: e.Parent, Argv: e.Argv, Path: e.Path})
 		w.programs = append(w.programs, r)
 	}
