@@ -424,32 +424,33 @@ func (b *builder) inputs() []ResourceDescriptor {
 		}
 	}
 	slices.SortStableFunc(inputs, byName)
-	return bounded(inputs)
+	return bounded(inputs, "data")
 }
 
-// maxInputs bounds the inputs that are listed one by one, so that a log with a
-// large calibration set can still be signed.
-const maxInputs = 10_000
+// maxListed bounds the inputs, and the outputs, that are listed one by one, so
+// that a log with a large calibration set, or of a large build, can still be
+// signed.
+const maxListed = 10_000
 
-// bounded keeps models, code and the first data files; the rest is one entry
-// with one digest over the lines "<sha256>  <name>\n".
-func bounded(inputs []ResourceDescriptor) []ResourceDescriptor {
-	if len(inputs) <= maxInputs {
-		return inputs
+// bounded keeps the first files, and all whose role is none of those that are
+// given; the rest is one entry with one digest over the lines "<sha256>  <name>\n".
+func bounded(files []ResourceDescriptor, roles ...string) []ResourceDescriptor {
+	if len(files) <= maxListed {
+		return files
 	}
 	kept := []ResourceDescriptor{}
 	rest, lines := 0, digest.SHA256.Digester()
-	for _, input := range inputs {
-		if input.Annotations.Role != "data" || len(kept) < maxInputs {
-			kept = append(kept, input)
+	for _, file := range files {
+		if !slices.Contains(roles, file.Annotations.Role) || len(kept) < maxListed {
+			kept = append(kept, file)
 			continue
 		}
 		rest++
-		fmt.Fprintf(lines.Hash(), "%s  %s\n", input.Digest["sha256"], input.Name)
+		fmt.Fprintf(lines.Hash(), "%s  %s\n", file.Digest["sha256"], file.Name)
 	}
 	return append(kept, ResourceDescriptor{
 		Name: fmt.Sprintf("%d further files", rest), Digest: sha256Set(lines.Digest().Encoded()),
-		Annotations: &Annotations{Role: "data", Reason: "not listed one by one: the digest is over the lines \"<sha256>  <name>\" of all of them"},
+		Annotations: &Annotations{Role: roles[0], Reason: "not listed one by one: the digest is over the lines \"<sha256>  <name>\" of all of them"},
 	})
 }
 
@@ -495,7 +496,7 @@ func (b *builder) outputs() []ResourceDescriptor {
 		}
 	}
 	slices.SortStableFunc(outputs, byName)
-	return outputs
+	return bounded(outputs, "other", "report", "cache")
 }
 
 // reportSuffixes mark an output that is meant for reading.

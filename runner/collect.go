@@ -14,19 +14,11 @@ type collector struct {
 	records []*record
 	// byPath has the latest record of each name, removed ones included: a
 	// removal that the kernel refused shows when the same file comes again.
-	byPath  map[string]*record
+	byPath  names
 	byInode map[trace.Inode]*record
 	// gone has the files that lost their last name, which may still be open.
-	gone map[trace.Inode]*record
-	// moved are the folders that were renamed, in order.
-	moved []move
-}
-
-// move is a folder that got another name. When exchanged is set, what had that
-// name has the former one now.
-type move struct {
-	from, to  string
-	exchanged bool
+	gone  map[trace.Inode]*record
+	moved moves
 }
 
 // record is what the run did to one file.
@@ -57,7 +49,7 @@ type record struct {
 }
 
 func newCollector() *collector {
-	return &collector{byPath: map[string]*record{}, byInode: map[trace.Inode]*record{}, gone: map[trace.Inode]*record{}}
+	return &collector{byPath: newNames(), byInode: map[trace.Inode]*record{}, gone: map[trace.Inode]*record{}, moved: moves{to: map[string][]int{}}}
 }
 
 // Type bits of st_mode.
@@ -75,11 +67,11 @@ func (c *collector) add(e *trace.Event) *record {
 	case e.Op == trace.Exchange:
 		return c.exchange(e)
 	case kind == typeDirectory && e.Op == trace.Rename:
-		c.moved = append(c.moved, move{from: e.Path, to: e.Path2})
+		c.moved.add(move{from: e.Path, to: e.Path2, inode: e.ID.Inode()})
 		c.renameAll(e.Path, e.Path2, false)
 		return nil
 	case kind != typeRegular && kind != 0:
-		if over := c.byPath[e.Path2]; e.Op == trace.Rename && over != nil && !over.removed {
+		if over := c.byPath.at(e.Path2); e.Op == trace.Rename && over != nil && !over.removed {
 			c.loseName(over, e.Path2) // to a link, for example
 		}
 		return nil
@@ -158,7 +150,7 @@ func (r *record) truncate(e *trace.Event) *record {
 func (c *collector) at(e *trace.Event) *record {
 	exists := e.ID != (trace.FileID{})
 	inode := e.ID.Inode()
-	named := c.byPath[e.Path]
+	named := c.byPath.at(e.Path)
 	switch {
 	case named == nil:
 	case named.removed && exists && named.inode == inode:
@@ -190,29 +182,16 @@ func (c *collector) at(e *trace.Event) *record {
 func (c *collector) fresh(path string, id trace.FileID) *record {
 	r := &record{path: path, first: path, before: id, existed: id != trace.FileID{}}
 	if r.existed {
-		r.first = c.origin(path)
+		r.first = c.moved.origin(path)
 	}
 	c.records = append(c.records, r)
 	c.bind(r, id.Inode())
 	return r
 }
 
-// origin is the name that what is at path had at the start, as far as renamed
-// folders go.
-func (c *collector) origin(path string) string {
-	for _, m := range slices.Backward(c.moved) {
-		if rest, ok := strings.CutPrefix(path, m.to+"/"); ok {
-			path = m.from + "/" + rest
-		} else if rest, ok := strings.CutPrefix(path, m.from+"/"); ok && m.exchanged {
-			path = m.to + "/" + rest
-		}
-	}
-	return path
-}
-
 // take gives name to r; whoever had it is succeeded.
 func (c *collector) take(name string, r *record) {
-	if old := c.byPath[name]; old != nil && old != r {
+	if old := c.byPath.at(name); old != nil && old != r {
 		if !old.removed {
 			c.loseName(old, name)
 		}
@@ -220,7 +199,7 @@ func (c *collector) take(name string, r *record) {
 			old.successor = r
 		}
 	}
-	c.byPath[name] = r
+	c.byPath.set(name, r)
 }
 
 // loseName takes name from r. With its last one r is removed, and keeps it.
@@ -228,7 +207,7 @@ func (c *collector) loseName(r *record, name string) {
 	linked := func(alias string) bool { return slices.Contains(r.linked, alias) }
 	if i := slices.Index(r.aliases, name); i >= 0 {
 		r.aliases = slices.Delete(r.aliases, i, i+1)
-		delete(c.byPath, name)
+		c.byPath.remove(name)
 		return
 	}
 	if len(r.aliases) == 0 {
@@ -241,7 +220,7 @@ func (c *collector) loseName(r *record, name string) {
 		}
 		return
 	}
-	delete(c.byPath, name)
+	c.byPath.remove(name)
 	if next := r.aliases[0]; r.written || linked(next) {
 		r.moveTo(name, next)
 	} else {
@@ -265,7 +244,7 @@ func (c *collector) rename(e *trace.Event) *record {
 	r := c.at(e)
 	if e.Path != e.Path2 {
 		r.moveTo(e.Path, e.Path2)
-		delete(c.byPath, e.Path)
+		c.byPath.remove(e.Path)
 		c.take(e.Path2, r)
 	}
 	return r
@@ -289,23 +268,22 @@ func (r *record) moveTo(from, to string) {
 // exchange files that two names, of files or folders, were exchanged.
 func (c *collector) exchange(e *trace.Event) *record {
 	other := trace.Event{Path: e.Path2, Path2: e.Path, Requested: e.Path2, ID: e.ID2, Mode: e.Mode2}
+	folders := e.Mode&typeMask == typeDirectory && e.Mode2&typeMask == typeDirectory
 	for _, side := range []*trace.Event{e, &other} {
 		switch side.Mode & typeMask {
 		case typeDirectory:
-			c.moved = append(c.moved, move{from: side.Path, to: side.Path2})
+			if !folders || side == e { // the two are one move
+				c.moved.add(move{from: side.Path, to: side.Path2, inode: side.ID.Inode(), exchanged: folders})
+			}
 		case typeRegular:
 			c.at(side)
 		}
-	}
-	if both := len(c.moved) - 2; e.Mode&typeMask == typeDirectory && e.Mode2&typeMask == typeDirectory {
-		c.moved = c.moved[:both+1] // the two are one
-		c.moved[both].exchanged = true
 	}
 	c.renameAll(e.Path, e.Path2, true)
 	if e.Mode&typeMask != typeRegular {
 		return nil
 	}
-	return c.byPath[e.Path2]
+	return c.byPath.at(e.Path2)
 }
 
 // renameAll gives the file named from, and all files in a folder of that name,
@@ -316,29 +294,23 @@ func (c *collector) renameAll(from, to string, exchanged bool) {
 		name, next string
 	}
 	var steps []step
-	for name, r := range c.byPath {
-		if rest, ok := cutName(name, from); ok {
-			steps = append(steps, step{r, name, to + rest})
-		} else if rest, ok := cutName(name, to); ok && exchanged {
-			steps = append(steps, step{r, name, from + rest})
+	for _, name := range c.byPath.below(from) {
+		steps = append(steps, step{c.byPath.at(name), name, to + strings.TrimPrefix(name, from)})
+	}
+	if exchanged {
+		for _, name := range c.byPath.below(to) {
+			steps = append(steps, step{c.byPath.at(name), name, from + strings.TrimPrefix(name, to)})
 		}
 	}
-	slices.SortFunc(steps, func(a, b step) int { return strings.Compare(a.name, b.name) })
 	for _, s := range steps {
-		delete(c.byPath, s.name)
+		c.byPath.remove(s.name)
 	}
 	for _, s := range steps {
 		if !s.r.removed {
 			s.r.moveTo(s.name, s.next)
-			c.byPath[s.next] = s.r
+			c.byPath.set(s.next, s.r)
 		}
 	}
-}
-
-// cutName gives what follows folder in name: nothing when they are the same.
-func cutName(name, folder string) (rest string, ok bool) {
-	rest, ok = strings.CutPrefix(name, folder)
-	return rest, ok && (rest == "" || rest[0] == '/')
 }
 
 // link gives r, nil for a file without a name (O_TMPFILE), the name e.Path2.

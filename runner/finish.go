@@ -96,7 +96,7 @@ func (w *watch) declareOutputs() {
 			}
 			continue
 		}
-		r := w.files.byPath[real]
+		r := w.files.byPath.at(real)
 		if r == nil {
 			if err != nil || !info.Mode().IsRegular() {
 				continue // missing: cmd looks at what was declared

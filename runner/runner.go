@@ -59,6 +59,7 @@ type watch struct {
 	signals   *signals
 	processes []Process
 	programs  []*record // of processes, by index
+	arguments int       // bytes of those of processes
 	network   map[string]bool
 	gaps      []string
 	redact    *redactor
@@ -69,10 +70,12 @@ type watch struct {
 	dropped      int
 }
 
-// Bounds on what is kept of a run: the list of executed programs, the files (1 GB
-// of memory), the endpoints. What comes after them is only counted.
+// Bounds on what is kept of a run: the list of executed programs and the bytes of
+// their arguments, the files (1 GB of memory), the endpoints. What comes after
+// them is only counted.
 const (
 	maxProcesses = 20_000
+	maxArguments = 2 << 20
 	maxFiles     = 500_000
 	maxEndpoints = 10_000
 )
@@ -268,7 +271,7 @@ func (w *watch) isFull(e *trace.Event) bool {
 	if kind := e.Mode & typeMask; kind != typeRegular && kind != 0 {
 		return false
 	}
-	known := w.files.byPath[e.Path] != nil || w.files.byInode[e.ID.Inode()] != nil
+	known := w.files.byPath.at(e.Path) != nil || w.files.byInode[e.ID.Inode()] != nil
 	if known && e.Op != trace.Link {
 		return false
 	}
@@ -307,7 +310,7 @@ func (w *watch) enter(e *trace.Event) *record {
 // exchanged sees to the digest of the file that Path2 names until the call
 // goes on.
 func (w *watch) exchanged(e *trace.Event) {
-	if other := w.files.byPath[e.Path]; other != nil {
+	if other := w.files.byPath.at(e.Path); other != nil {
 		w.read(other, e.Path2, -1, e.ID2)
 		if other.content != nil {
 			w.hash.aboutToMove(other.content)
@@ -320,7 +323,7 @@ func (w *watch) replaces(e *trace.Event) {
 	if e.Mode&typeMask == typeDirectory {
 		w.hash.aboutToMove(nil)
 	}
-	if over := w.files.byPath[e.Path2]; over != nil && over.content != nil {
+	if over := w.files.byPath.at(e.Path2); over != nil && over.content != nil {
 		w.hash.aboutToMove(over.content)
 	}
 }
@@ -340,10 +343,15 @@ func (w *watch) read(r *record, path string, handle int, id trace.FileID) {
 
 func (w *watch) execute(e *trace.Event, r *record) {
 	w.class.addInterpreter(e.Path)
-	if len(w.processes) == maxProcesses {
-		w.drop(fmt.Sprintf("more than %d programs were executed", maxProcesses))
+	size := 0
+	for _, argument := range e.Argv {
+		size += len(argument)
+	}
+	if len(w.processes) == maxProcesses || w.arguments+size > maxArguments {
+		w.drop(fmt.Sprintf("more than %d programs, or with more than %d bytes of arguments, were executed", maxProcesses, maxArguments))
 	} else {
 		// Secrets are taken out at the end: the process waits now.
+		w.arguments += size
 		w.processes = append(w.processes, Process{PID: e.PID, Parent: e.Parent, Argv: e.Argv, Path: e.Path})
 		w.programs = append(w.programs, r)
 	}
@@ -395,7 +403,7 @@ func (w *watch) declare() (unseen []string) {
 	events, unseen := inherited()
 	for _, e := range events {
 		w.event(e)
-		if r := w.files.byPath[e.Path]; r != nil {
+		if r := w.files.byPath.at(e.Path); r != nil {
 			r.inherited = true
 		}
 	}
@@ -439,7 +447,7 @@ func (w *watch) readNow(path string) *record {
 		return nil
 	}
 	w.event(&trace.Event{Op: trace.Open, Path: real, Requested: path, Access: trace.Read, ID: id, Handle: -1, Mode: typeRegular})
-	return w.files.byPath[real]
+	return w.files.byPath.at(real)
 }
 
 // snapshots are taken of the working directory and of declared folders.

@@ -93,7 +93,7 @@ func TestManyOpens(t *testing.T) {
 			if inputs := count(o, dir, Input); inputs != files {
 				t.Errorf("%d inputs of %d", inputs, files)
 			}
-			within(t, memory, 48<<20+int64(files)*2<<10)
+			within(t, memory, 48<<20+int64(files)*3<<10)
 		})
 	}
 }
@@ -158,7 +158,7 @@ func TestManyNames(t *testing.T) {
 			if files := count(o, dir, c.class); files != want || c.work == "move" && !slices.ContainsFunc(o.Files, func(f File) bool { return f.BeforeSHA256 == f.SHA256 }) {
 				t.Errorf("%d files of %d", files, want)
 			}
-			within(t, memory, 48<<20+int64(times)*2<<10)
+			within(t, memory, 48<<20+int64(times)*3<<10)
 		})
 	}
 }
@@ -212,6 +212,16 @@ func TestMoreProgramsThanAreKept(t *testing.T) {
 		w.execute(&trace.Event{Op: trace.Exec, Path: "/bin/x", Handle: -1}, &record{})
 	}
 	if w.dropped != 3 || len(w.gaps) != 1 || !strings.Contains(w.gaps[0], "more than 20000 programs") || len(w.processes) != maxProcesses {
+		t.Errorf("%d dropped, %q, %d programs", w.dropped, w.gaps, len(w.processes))
+	}
+}
+
+func TestMoreArgumentsThanAreKept(t *testing.T) {
+	w := &watch{loaded: map[trace.FileID]bool{}}
+	for range 5 {
+		w.execute(&trace.Event{Op: trace.Exec, Path: "/bin/x", Argv: []string{strings.Repeat("x", maxArguments/3)}, Handle: -1}, &record{})
+	}
+	if w.dropped != 2 || len(w.gaps) != 1 || len(w.processes) != 3 {
 		t.Errorf("%d dropped, %q, %d programs", w.dropped, w.gaps, len(w.processes))
 	}
 }

@@ -16,8 +16,10 @@ const maxFolderFiles = 10_000
 // settle compares the records with what is on disk at the end: a call is seen
 // before the kernel performs it, and the kernel may have refused it.
 func (w *watch) settle() {
-	for _, moved := range w.files.moved {
-		w.listMoved(moved)
+	for i, moved := range w.files.moved.list {
+		if w.files.moved.isLast(i) {
+			w.listMoved(moved)
+		}
 	}
 	for _, r := range w.files.records {
 		w.files.settle(r, regular)
@@ -33,9 +35,9 @@ func (c *collector) settle(r *record, look func(string) (trace.FileID, bool)) {
 	}
 	switch {
 	case r.removed:
-		if (c.byPath[r.path] == r || c.hasOther(r.path, r.inode)) && same() {
+		if (c.byPath.at(r.path) == r || c.hasOther(r.path, r.inode)) && same() {
 			r.removed, r.successor = false, nil // the removal, or the rename over it, was refused
-			c.byPath[r.path] = r
+			c.byPath.set(r.path, r)
 		}
 	case r.written:
 		c.confirm(r, look)
@@ -65,7 +67,7 @@ func (c *collector) confirm(r *record, look func(string) (trace.FileID, bool)) {
 func (c *collector) nameOf(r *record, look func(string) (trace.FileID, bool)) (trace.FileID, bool) {
 	names := append([]string{r.path}, r.aliases...)
 	for i := len(r.former) - 1; i >= 0; i-- {
-		if c.byPath[r.former[i]] == nil || c.hasOther(r.former[i], r.inode) {
+		if c.byPath.at(r.former[i]) == nil || c.hasOther(r.former[i], r.inode) {
 			names = append(names, r.former[i])
 		}
 	}
@@ -88,7 +90,7 @@ func (c *collector) nameOf(r *record, look func(string) (trace.FileID, bool)) (t
 // the given inode, so that finding that there shows that a call was refused. A
 // new file may have got the inode of a removed one.
 func (c *collector) hasOther(name string, inode trace.Inode) bool {
-	other := c.byPath[name]
+	other := c.byPath.at(name)
 	return other != nil && other.inode != (trace.Inode{}) && inode != (trace.Inode{}) && other.inode != inode
 }
 
@@ -108,8 +110,8 @@ func (w *watch) listMoved(moved move) {
 		return // the rename was refused, or the folder went on from there
 	}
 	list := func(path string, id trace.FileID) {
-		origin := w.files.origin(path)
-		if known := w.files.byInode[id.Inode()]; known != nil && !known.removed && id.Ino != 0 || w.files.byPath[path] != nil || origin == path {
+		origin := w.files.moved.origin(path)
+		if known := w.files.byInode[id.Inode()]; known != nil && !known.removed && id.Ino != 0 || w.files.byPath.at(path) != nil || origin == path {
 			return
 		}
 		r := w.files.fresh(path, id)
