@@ -21,12 +21,12 @@ demo: build $(ENVS) ## Convert a real torch and a real Keras model under convrun
 test: build tools ## Make what the tests need, and run them
 	go test ./...
 
-test-full: build tools ## The same three times anew, and 50,000 inputs for a fuzz target
-	go test -count 3 -timeout 60m ./...
+test-full: build tools ## All tests, those that take long too, three times, and 50,000 inputs for a fuzz target
+	CONVRUN_FULL=1 go test -count 3 -timeout 90m ./...
 	.ci/fuzz 50000x
 
 bench: build tools $(CACHE)/python/reprozip/.made ## Measure convrun and its like against the bare command, in pairs
-	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./cmd/convrun ./runner/trace
+	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./cmd/convrun ./runner ./runner/trace
 
 lint: $(CACHE)/bin/staticcheck ## Check form; writes nothing
 	@test -z "$$(gofmt -l cmd printable provenance runner sign strictjson | tee /dev/stderr)"

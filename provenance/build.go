@@ -583,16 +583,19 @@ func (b *builder) run() Run {
 	case b.o.Capture.Method == "snapshot" || b.o.Capture.Method == "declared":
 		r.NetworkNote = Unknown + "connections are not seen with the method " + b.o.Capture.Method
 	case len(r.Network) == 0:
-		r.NetworkNote = "no connection to an IP address was asked for"
+		r.NetworkNote = "no connection to an IP address or a local socket was asked for"
 	default:
 		r.NetworkNote = "connections that were asked for; whether they came about is not known"
 	}
 	return r
 }
 
-// endpointOf reads "ip4 192.0.2.1:443".
+// endpointOf reads "ip4 192.0.2.1:443" and "unix /run/x".
 func endpointOf(address string) (Endpoint, bool) {
 	family, rest, _ := strings.Cut(address, " ")
+	if family == "unix" {
+		return Endpoint{Family: family, Address: TextName(rest)}, true
+	}
 	host, port, err := net.SplitHostPort(rest)
 	if err != nil {
 		return Endpoint{}, false

@@ -261,3 +261,17 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestEndpoint(t *testing.T) {
+	for text, want := range map[string]Endpoint{
+		"ip4 192.0.2.1:443": {Family: "ip4", Address: "192.0.2.1", Port: 443}, "ip6 [::1]:9": {Family: "ip6", Address: "::1", Port: 9},
+		"unix /run/a b:1": {Family: "unix", Address: "/run/a b:1"}, "unix @a\xff": {Family: "unix", Address: "@a%FF"},
+	} {
+		if got, ok := endpointOf(text); !ok || got != want {
+			t.Errorf("%q: %+v, %v; want %+v", text, got, ok, want)
+		}
+	}
+	if got, ok := endpointOf("ip4 nonsense"); ok {
+		t.Errorf("nonsense: %+v", got)
+	}
+}

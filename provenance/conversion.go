@@ -344,10 +344,13 @@ type Process struct {
 
 // Endpoint is an address that a process of the run connected to.
 type Endpoint struct {
-	// Family is "ip4" or "ip6".
-	Family  string `json:"family"`
+	// Family is "ip4" or "ip6", or "unix" for a socket on the same machine.
+	Family string `json:"family"`
+	// Address is an IP address, or the socket's path; "@" comes before the name
+	// of a socket that is no file.
 	Address string `json:"address"`
-	Port    int    `json:"port"`
+	// Port is 0 for a socket on the same machine.
+	Port int `json:"port"`
 }
 
 // Finding is something a reader should know, with a stable ID.

@@ -25,7 +25,9 @@ import (
 // end stands the CRC-32C of all of them, big endian.
 //
 // It trusts the kernel's ctime: who can set it back can already write as root.
-// The file is read only when it is the user's own and nobody else's to write.
+// The file is read only when it and its folder are the user's own and nobody
+// else's to write: in a folder of others, a file of the user's may be one that
+// was put there under this name.
 type digestCache struct {
 	path string // empty: nothing is kept
 	mu   sync.Mutex
@@ -74,7 +76,15 @@ func (c *digestCache) load() {
 
 // readDigests gives the entries in the file name; none when there is no file.
 func readDigests(name string) ([]byte, error) {
-	file, err := os.OpenFile(name, os.O_RDONLY|nonBlocking, 0)
+	folder, err := ownFolder(filepath.Dir(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer folder.Close()
+	file, err := folder.OpenFile(filepath.Base(name), os.O_RDONLY|nonBlocking, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -98,6 +108,25 @@ func readDigests(name string) ([]byte, error) {
 		return nil, err
 	}
 	return parseDigests(data)
+}
+
+// ownFolder opens a folder that is the user's own.
+func ownFolder(name string) (*os.Root, error) {
+	folder, err := os.OpenRoot(name)
+	if err != nil {
+		return nil, err
+	}
+	info, err := folder.Stat(".")
+	if err == nil {
+		if err = onlyMine(info); err != nil {
+			err = fmt.Errorf("its folder: %w", err)
+		}
+	}
+	if err != nil {
+		folder.Close()
+		return nil, err
+	}
+	return folder, nil
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -173,6 +202,11 @@ func (c *digestCache) save() error {
 	if err := os.MkdirAll(filepath.Dir(c.path), 0o700); err != nil {
 		return err
 	}
+	folder, err := ownFolder(filepath.Dir(c.path))
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
 	temporary, err := os.CreateTemp(filepath.Dir(c.path), "digests-*")
 	if err != nil {
 		return err

@@ -85,6 +85,13 @@ func TestCacheRefusesWhatIsNotItsOwn(t *testing.T) {
 			}
 			return os.Chown(p, 12345, 12345)
 		},
+		"in a folder writable by others": func(p string) error { return os.Chmod(filepath.Dir(p), 0o770) },
+		"in a folder of another": func(p string) error {
+			if os.Geteuid() != 0 {
+				return os.Chmod(filepath.Dir(p), 0o707)
+			}
+			return os.Chown(filepath.Dir(p), 12345, 12345)
+		},
 		"a byte changed": func(p string) error {
 			data, err := os.ReadFile(p)
 			data[cacheKey+3] ^= 1
@@ -114,6 +121,22 @@ func TestCacheRefusesWhatIsNotItsOwn(t *testing.T) {
 				t.Errorf("problem %q does not name the file", c.problem)
 			}
 		})
+	}
+}
+
+// TestCacheIsNotKeptInAFolderOfOthers has save leave the folder as it is.
+func TestCacheIsNotKeptInAFolderOfOthers(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	c := newDigestCache(dir)
+	c.new[keyOf(oldID(1))] = sha256.Sum256(nil)
+	if err := c.save(); err == nil || !strings.Contains(err.Error(), "nobody else may write") {
+		t.Errorf("%v", err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("%v, %v", left, err)
 	}
 }
 
@@ -203,7 +226,7 @@ func TestHasher(t *testing.T) {
 	os.WriteFile(big, []byte("overwritten"), 0o600)
 
 	missing := h.queue(filepath.Join(dir, "missing"), -1, bigID, false)
-	h.hurryAll()
+	h.hurryAll(nil)
 	h.finish()
 	if deleted.sha256 != sumOf("gone") {
 		t.Errorf("deleted: %q (%s)", deleted.sha256, deleted.reason)
@@ -226,7 +249,7 @@ func TestHasherBeyondItsDescriptors(t *testing.T) {
 	h := newHasher(newDigestCache(""))
 	var digests []*digest
 	content := bytes.Repeat([]byte("x"), 10_000)
-	for range 3 * maxHeld {
+	for range 3 * mostHeld {
 		file, err := os.CreateTemp(dir, "")
 		if err != nil {
 			t.Fatal(err)
@@ -245,7 +268,7 @@ func TestHasherBeyondItsDescriptors(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir + "-away") })
-	h.hurryAll()
+	h.hurryAll(nil)
 	h.finish()
 	for _, d := range digests {
 		if d.sha256 == "" {

@@ -21,6 +21,14 @@ func named(op trace.Op, path, path2 string, id trace.FileID) trace.Event {
 	return trace.Event{Op: op, Path: path, Path2: path2, Requested: path, ID: id, Mode: typeRegular}
 }
 
+func exchanged(path, path2 string, id, id2 trace.FileID, kind, kind2 uint32) trace.Event {
+	return trace.Event{Op: trace.Exchange, Path: path, Path2: path2, Requested: path, ID: id, ID2: id2, Mode: kind, Mode2: kind2}
+}
+
+func folderMoved(path, path2 string) trace.Event {
+	return trace.Event{Op: trace.Rename, Path: path, Path2: path2, ID: id(9, 1), Mode: typeDirectory}
+}
+
 const create = trace.Write | trace.Create | trace.Discard
 
 // TestCollect gives events, and what is on disk at the end, and wants what the
@@ -71,19 +79,19 @@ func TestCollect(t *testing.T) {
 			opened("/a", create, none), named(trace.Link, "/a", "/b", id(1, 2)), named(trace.Remove, "/a", "", id(1, 2)),
 		}, map[string]trace.FileID{"/b": id(1, 3)}, []string{"/b: written, was /a"}},
 		{"hard link to an input", []trace.Event{named(trace.Link, "/a", "/b", id(1, 1))},
-			map[string]trace.FileID{"/a": id(1, 2), "/b": id(1, 2)}, []string{"/a:", "/b: written"}},
+			map[string]trace.FileID{"/a": id(1, 2), "/b": id(1, 2)}, []string{"/a:, also /b"}},
 		{"one input under two names", []trace.Event{opened("/a", trace.Read, id(1, 1)), opened("/b", trace.Read, id(1, 1))},
 			map[string]trace.FileID{"/a": id(1, 1), "/b": id(1, 1)}, []string{"/a: read, also /b"}},
 		{"rename over an input", []trace.Event{
 			opened("/a", trace.Read, id(1, 1)), opened("/t", create, none), named(trace.Rename, "/t", "/a", id(2, 2)),
 		}, map[string]trace.FileID{"/a": id(2, 2)}, []string{"/a: read removed", "/a: written, was /t"}},
-		{"exchange", []trace.Event{named(trace.Exchange, "/a", "/b", id(1, 1))},
+		{"exchange", []trace.Event{exchanged("/a", "/b", id(1, 1), id(2, 1), typeRegular, typeRegular)},
 			map[string]trace.FileID{"/a": id(2, 2), "/b": id(1, 2)}, []string{"/b: read written, was /a", "/a: read written, was /b"}},
 		{"renamed folder", []trace.Event{
-			opened("/d/a", create, none), {Op: trace.Rename, Path: "/d", Path2: "/e", ID: id(9, 1), Mode: typeDirectory}, opened("/e/a", trace.Read, id(1, 2)),
+			opened("/d/a", create, none), folderMoved("/d", "/e"), opened("/e/a", trace.Read, id(1, 2)),
 		}, map[string]trace.FileID{"/e/a": id(1, 2)}, []string{"/e/a: written, was /d/a"}},
 		{"renamed folder, refused", []trace.Event{
-			opened("/d/a", create, none), {Op: trace.Rename, Path: "/d", Path2: "/e", ID: id(9, 1), Mode: typeDirectory},
+			opened("/d/a", create, none), folderMoved("/d", "/e"),
 		}, map[string]trace.FileID{"/d/a": id(1, 2)}, []string{"/d/a: written, was /d/a"}},
 		{"truncate", []trace.Event{named(trace.Truncate, "/a", "", id(1, 1))}, map[string]trace.FileID{"/a": id(1, 2)}, []string{"/a: read written"}},
 		{"windows into the kernel", []trace.Event{opened("/proc/cpuinfo", trace.Read, id(1, 1)), opened("/sys/x", create, id(2, 1)), opened("/dev/shm/x", create, none)},
@@ -96,6 +104,79 @@ func TestCollect(t *testing.T) {
 			opened("/a", create, none), named(trace.Rename, "/a", "/b", id(7, 1)),
 			{Op: trace.Open, Path: "/a", Requested: "/a", Access: trace.Read, ID: id(7, 1), Mode: typeRegular, Links: 1},
 		}, map[string]trace.FileID{"/a": id(7, 1)}, []string{"/a: written, was /a"}},
+		{"rename there, written, and back", []trace.Event{
+			named(trace.Rename, "/a", "/b", id(1, 1)), opened("/b", create, id(1, 2)), named(trace.Rename, "/b", "/a", id(1, 3)),
+		}, map[string]trace.FileID{"/a": id(1, 4)}, []string{"/a: read written, was /a"}},
+		{"chain of renames", []trace.Event{
+			opened("/t", create, none), named(trace.Rename, "/t", "/u", id(1, 1)), named(trace.Rename, "/u", "/v", id(1, 2)), named(trace.Rename, "/v", "/a", id(1, 3)),
+		}, map[string]trace.FileID{"/a": id(1, 4)}, []string{"/a: written, was /t"}},
+		{"circle of renames", []trace.Event{
+			named(trace.Rename, "/a", "/t", id(1, 1)), named(trace.Rename, "/b", "/a", id(2, 1)), named(trace.Rename, "/t", "/b", id(1, 2)),
+		}, map[string]trace.FileID{"/a": id(2, 2), "/b": id(1, 3)}, []string{"/b: read written, was /a", "/a: read written, was /b"}},
+		{"rename over an input that was refused", []trace.Event{
+			opened("/a", trace.Read, id(1, 1)), opened("/t", create, none), named(trace.Rename, "/t", "/a", id(2, 2)),
+		}, map[string]trace.FileID{"/a": id(1, 1), "/t": id(2, 2)}, []string{"/a: read", "/t: written, was /t"}},
+		{"link renamed over an input", []trace.Event{
+			opened("/a", trace.Read, id(1, 1)), {Op: trace.Rename, Path: "/l", Path2: "/a", ID: id(3, 1), Mode: 0o120000},
+		}, nil, []string{"/a: read removed"}},
+		{"exchange of folders", []trace.Event{
+			opened("/d/a", create, none), opened("/e/b", create, none), exchanged("/d", "/e", id(8, 1), id(9, 1), typeDirectory, typeDirectory),
+			opened("/d/b", trace.Read, id(2, 2)), opened("/e/c", trace.Read, id(3, 1)),
+		}, map[string]trace.FileID{"/e/a": id(1, 2), "/d/b": id(2, 2), "/e/c": id(3, 1)}, []string{"/e/a: written, was /d/a", "/d/b: written, was /e/b", "/e/c: read written, from /d/c"}},
+		{"exchange of a file and a folder", []trace.Event{
+			opened("/d/o", create, none), exchanged("/a", "/d", id(1, 1), id(9, 1), typeRegular, typeDirectory),
+		}, map[string]trace.FileID{"/a/o": id(2, 2), "/d": id(1, 2)}, []string{"/a/o: written, was /d/o", "/d: read written, was /a"}},
+		{"exchange that was refused", []trace.Event{
+			opened("/b", create, none), exchanged("/a", "/b", id(1, 1), id(2, 1), typeRegular, typeRegular),
+		}, map[string]trace.FileID{"/a": id(1, 1), "/b": id(2, 1)}, []string{"/b: written, was /b", "/a:"}},
+		{"in a folder that was renamed twice", []trace.Event{
+			folderMoved("/d", "/e"), folderMoved("/e", "/f"), opened("/f/o", trace.Read, id(1, 1)),
+		}, map[string]trace.FileID{"/f/o": id(1, 1)}, []string{"/f/o: read written, from /d/o"}},
+		{"in a folder that was renamed there and back", []trace.Event{
+			folderMoved("/d", "/e"), folderMoved("/e", "/d"), opened("/d/o", trace.Read, id(1, 1)),
+		}, map[string]trace.FileID{"/d/o": id(1, 1)}, []string{"/d/o: read"}},
+		{"moved out of a renamed folder", []trace.Event{
+			folderMoved("/d", "/e"), named(trace.Rename, "/e/o", "/z", id(1, 1)),
+		}, map[string]trace.FileID{"/z": id(1, 2)}, []string{"/z: read written, was /d/o"}},
+		{"removed in a renamed folder", []trace.Event{
+			folderMoved("/d", "/e"), named(trace.Remove, "/e/o", "", id(1, 1)),
+		}, nil, []string{"/e/o: removed"}},
+		{"made in a renamed folder's old place", []trace.Event{
+			opened("/d/o", create, none), folderMoved("/d", "/e"), opened("/d/o", create, none),
+		}, map[string]trace.FileID{"/e/o": id(1, 2), "/d/o": id(2, 2)}, []string{"/e/o: written, was /d/o", "/d/o: written"}},
+		{"hard link to an input, written by the new name", []trace.Event{
+			opened("/a", trace.Read, id(1, 1)), named(trace.Link, "/a", "/q", id(1, 1)), opened("/q", create, id(1, 2)),
+		}, map[string]trace.FileID{"/a": id(1, 3), "/q": id(1, 3)}, []string{"/a: read written, also /q"}},
+		{"hard link in place of the first name", []trace.Event{
+			named(trace.Link, "/a", "/q", id(1, 1)), named(trace.Remove, "/a", "", id(1, 2)),
+		}, map[string]trace.FileID{"/q": id(1, 3)}, []string{"/q: read written, was /a"}},
+		{"hard link that is removed again", []trace.Event{
+			opened("/a", trace.Read, id(1, 1)), named(trace.Link, "/a", "/q", id(1, 1)), named(trace.Remove, "/q", "", id(1, 2)),
+		}, map[string]trace.FileID{"/a": id(1, 3)}, []string{"/a: read"}},
+		{"hard link that is renamed", []trace.Event{
+			opened("/a", trace.Read, id(1, 1)), named(trace.Link, "/a", "/q", id(1, 1)), named(trace.Rename, "/q", "/z", id(1, 2)),
+		}, map[string]trace.FileID{"/a": id(1, 3), "/z": id(1, 3)}, []string{"/a: read, also /z"}},
+		{"one of two names removed", []trace.Event{
+			opened("/a", trace.Read, id(1, 1)), opened("/b", trace.Read, id(1, 1)), named(trace.Remove, "/a", "", id(1, 1)),
+		}, map[string]trace.FileID{"/b": id(1, 2)}, []string{"/b: read", "/a: read removed"}},
+		{"renamed over one of two names", []trace.Event{
+			opened("/a", trace.Read, id(1, 1)), opened("/b", trace.Read, id(1, 1)), opened("/t", create, none), named(trace.Rename, "/t", "/b", id(2, 1)),
+		}, map[string]trace.FileID{"/a": id(1, 2), "/b": id(2, 2)}, []string{"/a: read", "/b: written, was /t"}},
+		{"O_TMPFILE, linked twice", []trace.Event{
+			named(trace.Link, "", "/a", id(1, 1)), named(trace.Link, "", "/b", id(1, 2)),
+		}, map[string]trace.FileID{"/a": id(1, 3), "/b": id(1, 3)}, []string{"/a: written, also /b"}},
+		{"O_TMPFILE with the inode of a removed file", []trace.Event{
+			opened("/a", trace.Read, id(1, 1)), named(trace.Remove, "/a", "", id(1, 1)), named(trace.Link, "", "/b", id(1, 3)),
+		}, map[string]trace.FileID{"/b": id(1, 4)}, []string{"/a: read removed", "/b: written"}},
+		{"removed, and opened again by its descriptor", []trace.Event{
+			named(trace.Remove, "/a", "", id(1, 1)), opened("", trace.Read, id(1, 1)),
+		}, nil, []string{"/a: read removed"}},
+		{"removed, and its inode opened as another file's", []trace.Event{
+			named(trace.Remove, "/a", "", id(1, 1)), opened("", trace.Read, id(1, 5)),
+		}, nil, []string{"/a: removed"}},
+		{"without a name and not known", []trace.Event{opened("", trace.Read|trace.Write, id(1, 1))}, nil, nil},
+		{"truncate to nothing", []trace.Event{{Op: trace.Truncate, Path: "/a", Access: trace.Discard, ID: id(1, 1), Mode: typeRegular}},
+			map[string]trace.FileID{"/a": id(1, 2)}, []string{"/a: written"}},
 		{"no regular file", []trace.Event{{Op: trace.Open, Path: "/fifo", Access: trace.Read, ID: id(1, 1), Mode: 0o010000}}, nil, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -106,9 +187,9 @@ func TestCollect(t *testing.T) {
 			look := func(path string) (trace.FileID, bool) { id, ok := c.disk[path]; return id, ok }
 			var got []string
 			for _, r := range collect.records {
-				if r.written && !r.removed {
-					collect.confirm(r, look)
-				}
+				collect.settle(r, look)
+			}
+			for _, r := range collect.records {
 				got = append(got, describe(r))
 			}
 			if !slices.Equal(got, c.want) {
@@ -130,6 +211,8 @@ func describe(r *record) string {
 	}
 	if len(r.former) > 0 && r.written {
 		line += ", was " + r.first
+	} else if r.first != r.path && r.written {
+		line += ", from " + r.first
 	}
 	if len(r.aliases) > 0 {
 		line += ", also " + strings.Join(r.aliases, " ")

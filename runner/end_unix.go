@@ -3,6 +3,8 @@
 package runner
 
 import (
+	"fmt"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -11,7 +13,10 @@ import (
 func endBySignal(name string) int {
 	number := unix.SignalNum(name)
 	if number == 0 {
-		return 125
+		// A real-time signal has no name, see signalName.
+		if _, err := fmt.Sscanf(name, "signal %d", &number); err != nil {
+			return 125
+		}
 	}
 	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
 	defaultAction(number)

@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,21 +20,23 @@ func (w *watch) finish(ctx context.Context, o *Observation, observer *python.Obs
 	w.settle()
 	w.declareOutputs()
 	outputs := w.states()
-	w.hash.hurryAll()
+	w.hash.hurryAll(w.command.Hashing)
 	w.readPython(o, observer) // beside the hashing of the outputs
 	w.readWatcher(o)
 	o.Host = readHost(ctx, w.command.Environ, w.redact)
 	w.hash.finish()
+	succeeded := w.succeeded(outputs)
 	for _, r := range w.files.records {
-		if r.isSucceeded(outputs) {
+		if succeeded[r] {
 			continue // what was read of it stands with the output of its name
 		}
 		if file, ok := w.file(r, outputs[r]); ok {
 			o.Files = append(o.Files, file)
-			o.Files = append(o.Files, r.otherNames(file)...)
 		}
+		o.Files = append(o.Files, w.otherNames(r, outputs[r])...)
 	}
 	slices.SortFunc(o.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
+	w.gaps = append(w.gaps, withoutDigest(o.Files)...)
 	for i := range w.processes {
 		w.processes[i].Argv = w.redact.argv(w.processes[i].Argv)
 		if content := w.programs[i].content; content != nil {
@@ -52,7 +55,31 @@ func (w *watch) finish(ctx context.Context, o *Observation, observer *python.Obs
 	slices.Sort(w.gaps)
 	o.Capture.Reasons = append(o.Capture.Reasons, slices.Compact(w.gaps)...)
 	slices.Sort(o.Capture.Notes)
+	for _, program := range slices.Sorted(maps.Keys(w.unprivileged)) {
+		o.Capture.Degraded = append(o.Capture.Degraded, program+" ran without the rights that its file gives (set-user-ID, set-group-ID or capabilities): what an ordinary user runs can only be traced so")
+	}
 	o.Redactions = w.redact.count
+}
+
+// withoutDigest says which files have no digest, in one line for each reason.
+func withoutDigest(files []File) (gaps []string) {
+	count, first := map[string]int{}, map[string]string{}
+	for _, file := range files {
+		if file.SHA256 == "" && file.Reason != "" {
+			if count[file.Reason]++; count[file.Reason] == 1 {
+				first[file.Reason] = file.Path
+			}
+		}
+	}
+	for reason, n := range count {
+		why := strings.TrimPrefix(reason, "unknown: ")
+		if n == 1 {
+			gaps = append(gaps, fmt.Sprintf("%s has no digest: %s", first[reason], why))
+		} else {
+			gaps = append(gaps, fmt.Sprintf("%d files, %s for one, have no digest: %s", n, first[reason], why))
+		}
+	}
+	return gaps
 }
 
 // declareOutputs marks the files named with --output, and those in folders so
@@ -87,36 +114,61 @@ func isBelow(path, folder string) bool {
 	return len(path) > len(folder) && path[:len(folder)] == folder && (os.IsPathSeparator(path[len(folder)]) || os.IsPathSeparator(folder[len(folder)-1]))
 }
 
-// isSucceeded tells whether another file has r's name at the end, and is
+// succeeded are the records whose name another file has at the end that is
 // listed as an output.
-func (r *record) isSucceeded(outputs map[*record]*digest) bool {
-	for next := r.successor; next != nil; next = next.successor {
-		if outputs[next] != nil && next.path == r.path {
-			return true
+func (w *watch) succeeded(outputs map[*record]*digest) map[*record]bool {
+	known := map[*record]bool{}
+	for _, r := range w.files.records {
+		if r.successor != nil {
+			r.findSuccessor(outputs, known)
 		}
 	}
-	return false
+	return known
 }
 
-// otherNames are copies of file for the further names that the run gave it.
-func (r *record) otherNames(file File) (copies []File) {
-	if file.Class != Output && file.Class != Cache {
-		return nil
+// findSuccessor makes it known of r, and of those that come between it and the
+// output. A name that is replaced often has a long row of them.
+func (r *record) findSuccessor(outputs map[*record]*digest, known map[*record]bool) {
+	row, found := []*record{r}, false
+	for next := r.successor; next != nil; next = next.successor {
+		if next.path != r.path {
+			continue
+		}
+		is, isKnown := known[next]
+		if found = is || outputs[next] != nil; found || isKnown {
+			break
+		}
+		row = append(row, next)
 	}
+	for _, passed := range row {
+		known[passed] = found
+	}
+}
+
+// otherNames are the further names of r as the Observation has them.
+func (w *watch) otherNames(r *record, after *digest) (files []File) {
 	for _, alias := range r.aliases {
-		if id, ok := regular(alias); ok && id.Inode() == r.inode {
-			file.Path, file.RenamedFrom = alias, ""
-			copies = append(copies, file)
+		if id, ok := regular(alias); !ok || id.Inode() != r.inode {
+			continue
+		}
+		other := *r
+		other.path, other.first = alias, alias
+		if !r.written && slices.Contains(r.linked, alias) {
+			other = record{path: alias, first: alias, written: true} // a copy, as it were
+		}
+		other.class = w.class.class(alias, r.executed)
+		if file, ok := w.file(&other, after); ok {
+			files = append(files, file)
 		}
 	}
-	return copies
+	return files
 }
 
 // states asks what is on disk of everything written, and queues its digests.
 func (w *watch) states() map[*record]*digest {
 	outputs := map[*record]*digest{}
 	for _, r := range w.files.records {
-		if !r.written || r.removed || ignored(r.path) {
+		if !r.written && len(r.linked) == 0 || r.removed || ignored(r.path) {
 			continue
 		}
 		if id, ok := regular(r.path); ok {
@@ -144,7 +196,7 @@ func (w *watch) file(r *record, after *digest) (file File, ok bool) {
 	}
 	before := r.content
 	switch {
-	case after != nil:
+	case after != nil && r.written:
 		file.Class = Output
 		if isCache(r.path) {
 			file.Class = Cache
@@ -162,8 +214,8 @@ func (w *watch) file(r *record, after *digest) (file File, ok bool) {
 	case r.written && before == nil:
 		file.Class = Temporary
 		return file, true
-	case before == nil:
-		return file, false
+	case before == nil, !r.read && !r.written && !r.declared && !r.inherited:
+		return file, false // nothing came of it
 	}
 	before.describe(&file)
 	if (file.Class == Input || file.Class == Code) && file.SHA256 != "" && !r.written && !r.removed && w.wasChanged(r.path, before) {
@@ -183,7 +235,7 @@ func (w *watch) wasChanged(path string, before *digest) bool {
 		return true
 	}
 	// Its rights, its owner or a further name may have been changed.
-	sum, err := w.hash.sum(path)
+	sum, err := w.hash.anew(path, id, false)
 	return err != nil || sum != before.sha256
 }
 

@@ -26,7 +26,8 @@ type Observation struct {
 	Processes []Process `json:"processes"`
 	// Files are sorted by path.
 	Files []File `json:"files"`
-	// Network are the endpoints connected to, sorted.
+	// Network are the endpoints that connections were asked for to, sorted:
+	// "ip4 192.0.2.1:443", "ip6 [2001:db8::1]:443", "unix /run/x", "unix @x".
 	Network []string `json:"network"`
 	// StillRunning are processes that outlived the command.
 	StillRunning []int `json:"stillRunning"`
@@ -120,8 +121,10 @@ type Capture struct {
 	// capture is complete.
 	Reasons []string `json:"reasons"`
 	// Notes are side effects and limits that leave it complete.
-	Notes   []string `json:"notes"`
-	Dropped int      `json:"dropped"`
+	Notes []string `json:"notes"`
+	// Degraded is what the command could not do because it was watched.
+	Degraded []string `json:"degraded"`
+	Dropped  int      `json:"dropped"`
 	// Watcher is the SHA-256 (hex) of the program that watched; empty when a
 	// note says why it is not known.
 	Watcher string `json:"watcher"`

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -41,6 +42,9 @@ type Command struct {
 	// Grace is how long descendants may outlive the command before the run
 	// counts as finished without them.
 	Grace time.Duration
+	// Hashing, unless nil, is told a few times a second how many bytes of how
+	// many are hashed, while Run does so after the command's end.
+	Hashing func(done, total int64)
 	// RedactionKey makes marks of redacted values comparable; nil does not.
 	RedactionKey []byte
 }
@@ -60,11 +64,18 @@ type watch struct {
 	redact    *redactor
 	own       []string
 	loaded    map[trace.FileID]bool // programs whose loaders are filed
-	dropped   int
+	// unprivileged are programs that ran without the rights of their files.
+	unprivileged map[string]bool
+	dropped      int
 }
 
-// maxProcesses bounds the list of executed programs.
-const maxProcesses = 20_000
+// Bounds on what is kept of a run: the list of executed programs, the files (1 GB
+// of memory), the endpoints. What comes after them is only counted.
+const (
+	maxProcesses = 20_000
+	maxFiles     = 500_000
+	maxEndpoints = 10_000
+)
 
 // Run runs the command to its end. A command that fails, or cannot be
 // executed, is an Observation like any other; an error means that convrun
@@ -74,19 +85,22 @@ func Run(ctx context.Context, command Command) (*Observation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make an invocation ID: %w", err)
 	}
-	directory, err := os.Getwd()
+	if err := canWork(); err != nil {
+		return nil, err
+	}
+	directory, err := workingDirectory()
 	if err != nil {
-		return nil, fmt.Errorf("find the working directory: %w", err)
+		return nil, err
 	}
 	cache := newDigestCache(command.CacheDir)
 	w := &watch{
-		command: command, files: newCollector(), network: map[string]bool{}, loaded: map[trace.FileID]bool{},
+		command: command, files: newCollector(), network: map[string]bool{}, loaded: map[trace.FileID]bool{}, unprivileged: map[string]bool{},
 		redact: &redactor{key: command.RedactionKey}, signals: catchSignals(),
 	}
 	defer w.signals.stop()
 	o := &Observation{
 		InvocationID: invocation.String(), Argv: w.redact.argv(command.Argv), WorkingDirectory: directory,
-		StillRunning: []int{}, Capture: Capture{Reasons: []string{}, Notes: []string{}},
+		StillRunning: []int{}, Capture: Capture{Reasons: []string{}, Notes: []string{}, Degraded: []string{}},
 	}
 	for _, own := range command.Own {
 		w.own = append(w.own, realPath(own))
@@ -102,7 +116,7 @@ func Run(ctx context.Context, command Command) (*Observation, error) {
 		return nil, err
 	}
 	w.hash = newHasher(cache)
-	w.declare()
+	o.Capture.Notes = append(o.Capture.Notes, w.declare()...)
 	var before []trace.Tree
 	if run.Method() == trace.Snapshot {
 		before = w.snapshots(directory)
@@ -110,9 +124,6 @@ func Run(ctx context.Context, command Command) (*Observation, error) {
 		w.hash.catchUp() // nothing holds the command before it overwrites one
 	}
 
-	if note := unseenInput(); note != "" {
-		o.Capture.Notes = append(o.Capture.Notes, note)
-	}
 	o.Started = time.Now().UTC()
 	err = run.Start(stopToo)
 	var start *trace.StartError
@@ -132,7 +143,11 @@ func Run(ctx context.Context, command Command) (*Observation, error) {
 			o.Signal = signalName(exit.Signal)
 		}
 	}
-	o.Finished = time.Now().UTC()
+	var jump string
+	now := time.Now()
+	if o.Finished, jump = finished(o.Started, now.Round(0), now.Sub(o.Started)); jump != "" {
+		o.Capture.Notes = append(o.Capture.Notes, jump)
+	}
 	left, finishErr := run.Finish(graceful, command.Grace)
 	if finishErr != nil {
 		w.gaps = append(w.gaps, "the tracer failed before the end: "+finishErr.Error())
@@ -151,6 +166,30 @@ func Run(ctx context.Context, command Command) (*Observation, error) {
 		o.Capture.Notes = append(o.Capture.Notes, cache.problem)
 	}
 	return o, nil
+}
+
+// finished is the end of a run by the clock of its start, so that it never
+// comes before it. A wall clock that says otherwise was set meanwhile, and that
+// is told.
+func finished(started, wall time.Time, elapsed time.Duration) (end time.Time, jump string) {
+	end = started.Add(elapsed)
+	if off := wall.Sub(end).Round(time.Second); off != 0 {
+		jump = fmt.Sprintf("the machine's clock was set by %v during the run, or the machine slept", off)
+	}
+	return end, jump
+}
+
+// workingDirectory is where the command runs. A folder that has been deleted
+// keeps no command from running; its path then ends in " (deleted)".
+func workingDirectory() (string, error) {
+	directory, err := os.Getwd()
+	if err == nil {
+		return directory, nil
+	}
+	if deleted, linkErr := os.Readlink("/proc/self/cwd"); linkErr == nil {
+		return deleted, nil
+	}
+	return "", fmt.Errorf("find the working directory: %w", err)
 }
 
 // observe puts the Python observer in place. Without it the run goes on.
@@ -182,9 +221,7 @@ func (w *watch) event(e *trace.Event) {
 		w.mu.Unlock()
 		return
 	case trace.Connect:
-		w.mu.Lock()
-		w.network[e.Address] = true
-		w.mu.Unlock()
+		w.connect(e.Address)
 		return
 	case trace.Signal:
 		w.signals.sent(e.Number)
@@ -205,54 +242,115 @@ func (w *watch) event(e *trace.Event) {
 	}
 }
 
+func (w *watch) connect(address string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.network) == maxEndpoints && !w.network[address] {
+		w.drop(fmt.Sprintf("more than %d endpoints were connected to", maxEndpoints))
+		return
+	}
+	w.network[address] = true
+}
+
+// drop counts what there is no room for, and gives the reason once.
+func (w *watch) drop(reason string) {
+	w.dropped++
+	if reason += ": the rest is only counted"; !slices.Contains(w.gaps, reason) {
+		w.gaps = append(w.gaps, reason)
+	}
+}
+
+// isFull tells whether there is no room for the record that e would need.
+func (w *watch) isFull(e *trace.Event) bool {
+	if len(w.files.records) < maxFiles || ignored(e.Path) {
+		return false
+	}
+	if kind := e.Mode & typeMask; kind != typeRegular && kind != 0 {
+		return false
+	}
+	known := w.files.byPath[e.Path] != nil || w.files.byInode[e.ID.Inode()] != nil
+	if known && e.Op != trace.Link {
+		return false
+	}
+	w.drop(fmt.Sprintf("more than %d files were used", maxFiles))
+	return true
+}
+
 // enter files an event, and sees to the digest of what it reads.
 func (w *watch) enter(e *trace.Event) *record {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if e.Op == trace.Exec && !w.loaded[e.ID] && cannotStart(e) {
+		return nil
+	}
 	w.readsCompiled(e)
 	if e.Path2 != "" {
 		w.replaces(e)
 	}
+	if w.isFull(e) {
+		return nil
+	}
 	r := w.files.add(e)
+	if e.Op == trace.Exchange {
+		w.exchanged(e)
+	}
 	if r == nil {
 		return nil
 	}
 	if e.Op == trace.Exec {
 		w.execute(e, r)
 	}
-	if r.read && r.content == nil && e.ID != (trace.FileID{}) {
-		w.read(e, r)
-	}
+	w.read(r, e.Path, e.Handle, e.ID)
 	return r
+}
+
+// exchanged sees to the digest of the file that Path2 names until the call
+// goes on.
+func (w *watch) exchanged(e *trace.Event) {
+	if other := w.files.byPath[e.Path]; other != nil {
+		w.read(other, e.Path2, -1, e.ID2)
+		if other.content != nil {
+			w.hash.aboutToMove(other.content)
+		}
+	}
 }
 
 // replaces prepares for the loss of names that files wait under to be hashed.
 func (w *watch) replaces(e *trace.Event) {
 	if e.Mode&typeMask == typeDirectory {
 		w.hash.aboutToMove(nil)
-	} else if over := w.files.byPath[e.Path2]; over != nil && over.content != nil {
+	}
+	if over := w.files.byPath[e.Path2]; over != nil && over.content != nil {
 		w.hash.aboutToMove(over.content)
 	}
 }
 
-// read sees to the digest of what the run reads.
-func (w *watch) read(e *trace.Event, r *record) {
-	r.class = w.class.class(e.Path, r.executed)
-	r.content = w.hash.queue(e.Path, e.Handle, e.ID, installed(r.class))
+// read sees to the digest of what the run reads: of r, which is at path and in
+// the state id.
+func (w *watch) read(r *record, path string, handle int, id trace.FileID) {
+	if !r.read || r.content != nil || id == (trace.FileID{}) {
+		return
+	}
+	if path == "" {
+		path = r.path // it has no name any more
+	}
+	r.class = w.class.class(path, r.executed)
+	r.content = w.hash.queue(path, handle, id, installed(r.class))
 }
 
 func (w *watch) execute(e *trace.Event, r *record) {
 	w.class.addInterpreter(e.Path)
 	if len(w.processes) == maxProcesses {
-		if w.dropped++; w.dropped == 1 {
-			w.gaps = append(w.gaps, fmt.Sprintf("more than %d programs were executed: the rest is only counted", maxProcesses))
-		}
+		w.drop(fmt.Sprintf("more than %d programs were executed", maxProcesses))
 	} else {
 		// Secrets are taken out at the end: the process waits now.
 		w.processes = append(w.processes, Process{PID: e.PID, Parent: e.Parent, Argv: e.Argv, Path: e.Path})
 		w.programs = append(w.programs, r)
 	}
 	w.fileLoaders(e, maxLoaders)
+	if losesRights(e.TID, e.Handle) {
+		w.unprivileged[e.Path] = true
+	}
 }
 
 // maxLoaders is how many interpreters the kernel puts before a script,
@@ -266,14 +364,15 @@ func (w *watch) fileLoaders(e *trace.Event, depth int) {
 		return
 	}
 	w.loaded[e.ID] = true
-	for _, name := range loadersOf(e.Handle) {
+	names, _ := loadersOf(e.Handle)
+	for _, name := range names {
 		loader, err := openLoader(e.TID, name)
 		if err != nil {
 			continue
 		}
 		w.class.addInterpreter(loader.Path)
-		if r := w.files.add(loader); r != nil && r.content == nil {
-			w.read(loader, r)
+		if r := w.files.add(loader); r != nil {
+			w.read(r, loader.Path, loader.Handle, loader.ID)
 		}
 		w.fileLoaders(loader, depth-1)
 		closeHandle(loader.Handle)
@@ -290,9 +389,11 @@ func (w *watch) isOwn(path string) bool {
 }
 
 // declare files what the user named, what convrun was started with, and what
-// no process has to open for it to be part of the run.
-func (w *watch) declare() {
-	for _, e := range inherited() {
+// no process has to open for it to be part of the run. unseen says what of that
+// is not recorded.
+func (w *watch) declare() (unseen []string) {
+	events, unseen := inherited()
+	for _, e := range events {
 		w.event(e)
 		if r := w.files.byPath[e.Path]; r != nil {
 			r.inherited = true
@@ -301,6 +402,7 @@ func (w *watch) declare() {
 	for _, path := range w.command.Inputs {
 		w.declareInput(path)
 	}
+	return unseen
 }
 
 // declareInput takes a file, or every file in a folder, for an input.
@@ -309,8 +411,13 @@ func (w *watch) declareInput(path string) {
 		w.walk(realPath(path), func(path string, _ trace.FileID) { w.declareInput(path) })
 		return
 	}
-	if r := w.readNow(path); r != nil {
-		r.declared = true
+	r := w.readNow(path)
+	if r == nil {
+		return
+	}
+	if r.declared = true; installed(r.class) {
+		// Not by its place, and its digest not by the cache.
+		r.class, r.content = Input, w.hash.queue(r.path, -1, r.before, false)
 	}
 }
 

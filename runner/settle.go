@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/convrun/convrun/runner/trace"
 )
@@ -21,19 +20,33 @@ func (w *watch) settle() {
 		w.listMoved(moved)
 	}
 	for _, r := range w.files.records {
-		switch {
-		case r.removed:
-			if id, ok := regular(r.path); ok && r.inode != (trace.Inode{}) && id.Inode() == r.inode && w.files.byPath[r.path] == r {
-				r.removed = false // the removal was refused
-			}
-		case r.written:
-			w.files.confirm(r, regular)
+		w.files.settle(r, regular)
+	}
+}
+
+// settle decides what became of one file. look gives the identity of a regular
+// file.
+func (c *collector) settle(r *record, look func(string) (trace.FileID, bool)) {
+	same := func() bool {
+		id, there := look(r.path)
+		return there && r.inode != (trace.Inode{}) && id.Inode() == r.inode
+	}
+	switch {
+	case r.removed:
+		if (c.byPath[r.path] == r || c.hasOther(r.path, r.inode)) && same() {
+			r.removed, r.successor = false, nil // the removal, or the rename over it, was refused
+			c.byPath[r.path] = r
 		}
+	case r.written:
+		c.confirm(r, look)
+	case r.existed && r.path != r.first && same():
+		// A folder that it is in has another name: so has the file.
+		r.read, r.written, r.renamed = true, true, true
 	}
 }
 
 // confirm finds the name that r has in the end, and whether it was written at
-// all. look gives the identity of a regular file.
+// all.
 func (c *collector) confirm(r *record, look func(string) (trace.FileID, bool)) {
 	id, found := c.nameOf(r, look)
 	if !found {
@@ -52,7 +65,7 @@ func (c *collector) confirm(r *record, look func(string) (trace.FileID, bool)) {
 func (c *collector) nameOf(r *record, look func(string) (trace.FileID, bool)) (trace.FileID, bool) {
 	names := append([]string{r.path}, r.aliases...)
 	for i := len(r.former) - 1; i >= 0; i-- {
-		if c.byPath[r.former[i]] == nil {
+		if c.byPath[r.former[i]] == nil || c.hasOther(r.former[i], r.inode) {
 			names = append(names, r.former[i])
 		}
 	}
@@ -65,9 +78,18 @@ func (c *collector) nameOf(r *record, look func(string) (trace.FileID, bool)) (t
 			r.aliases = slices.DeleteFunc(r.aliases, func(alias string) bool { return alias == name })
 			r.path = name
 		}
+		r.inode = id.Inode()
 		return id, true
 	}
 	return trace.FileID{}, false
+}
+
+// hasOther tells whether the file that should be called name has certainly not
+// the given inode, so that finding that there shows that a call was refused. A
+// new file may have got the inode of a removed one.
+func (c *collector) hasOther(name string, inode trace.Inode) bool {
+	other := c.byPath[name]
+	return other != nil && other.inode != (trace.Inode{}) && inode != (trace.Inode{}) && other.inode != inode
 }
 
 // regular is the identity of the regular file at path.
@@ -82,18 +104,22 @@ func regular(path string) (trace.FileID, bool) {
 // listMoved files what a renamed folder holds: under its new name the run
 // wrote it, also what no process opened.
 func (w *watch) listMoved(moved move) {
-	if _, err := os.Lstat(moved.from); err == nil && !slices.Contains(w.files.moved, move{moved.to, moved.from}) {
-		return // the rename was refused, or the old name is in use again
+	if info, err := os.Lstat(moved.to); err != nil || moved.inode != (trace.Inode{}) && trace.IDOf(info).Inode() != moved.inode {
+		return // the rename was refused, or the folder went on from there
 	}
-	w.walk(moved.to, func(path string, id trace.FileID) {
-		if known := w.files.byInode[id.Inode()]; known != nil && !known.removed && id.Ino != 0 || w.files.byPath[path] != nil {
+	list := func(path string, id trace.FileID) {
+		origin := w.files.origin(path)
+		if known := w.files.byInode[id.Inode()]; known != nil && !known.removed && id.Ino != 0 || w.files.byPath[path] != nil || origin == path {
 			return
 		}
 		r := w.files.fresh(path, id)
-		r.first = moved.from + strings.TrimPrefix(path, moved.to)
 		r.read, r.written, r.renamed = true, true, true
 		w.files.take(path, r)
-	})
+	}
+	w.walk(moved.to, list)
+	if moved.exchanged {
+		w.walk(moved.from, list)
+	}
 }
 
 // walk gives do each regular file below folder, without following links.

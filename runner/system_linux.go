@@ -1,8 +1,10 @@
 package runner
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -13,6 +15,15 @@ import (
 
 // lowerPriority lets the calling thread work only when nobody else wants to.
 func lowerPriority() { _ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), 19) }
+
+// openLimit is how many descriptors convrun may have.
+func openLimit() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 0
+	}
+	return int(min(limit.Cur, math.MaxInt32))
+}
 
 // openHandle opens the file behind an O_PATH descriptor for reading, or path
 // when there is none. It never waits for a FIFO.
@@ -31,11 +42,14 @@ func openHandle(handle int, path string) (*os.File, error) {
 // nonBlocking keeps an open from waiting for a FIFO's other end.
 const nonBlocking = unix.O_NONBLOCK
 
-// onlyMine refuses a file that another user could have written.
+// onlyMine refuses a file, or folder, that another user could have written.
 func onlyMine(info fs.FileInfo) error {
 	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || int(stat.Uid) != os.Geteuid() || info.Mode().Perm()&0o022 != 0 {
-		return fmt.Errorf("it must belong to the user and be writable by nobody else")
+	if !ok {
+		return errors.New("its owner is not known")
+	}
+	if int(stat.Uid) != os.Geteuid() || info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("expected one of user %d that nobody else may write, found %v of user %d", os.Geteuid(), info.Mode(), stat.Uid)
 	}
 	return nil
 }

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,6 +42,70 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// TestNearlyFullDisk converts again and again onto disks that have room for
+// ever more, until there is enough for the log.
+func TestNearlyFullDisk(t *testing.T) {
+	page := os.Getpagesize()
+	for _, full := range []string{"work", "home", "tmp"} {
+		t.Run(full, func(t *testing.T) {
+			root := filepath.Dir(workDir(t))
+			disk := filepath.Join(root, full)
+			must(t, os.MkdirAll(disk, 0o755))
+			if err := syscall.Mount("none", disk, "tmpfs", 0, "size=256k"); err != nil {
+				missingTool(t, "a small disk takes the right to mount: %v", err)
+			}
+			t.Cleanup(func() { syscall.Unmount(disk, 0) })
+			b := benchIn(t, filepath.Join(root, "work"))
+			must(t, os.MkdirAll(b.beside("tmp"), 0o755))
+			enough := 0
+			for room := 0; enough < 3; room++ {
+				if room == 40 {
+					t.Fatal("40 pages are not enough")
+				}
+				b.prepare(room)
+				if full == "home" {
+					must(t, os.RemoveAll(b.beside("home/.config")))
+				}
+				pages := room
+				if full == "work" { // the command itself: two marks, a part
+					pages += 3 + len(b.now)/page
+				}
+				ballast := leaveFree(t, disk, pages*page)
+				convrun, tree := b.start("env", "TMPDIR="+b.beside("tmp"))
+				b.awaitTree(tree)
+				_ = convrun.Wait()
+				must(t, os.Remove(ballast))
+				logged, drafted := b.check()
+				kept, _ := filepath.Glob(b.beside("home/.local/state/convrun/logs/*" + draftSuffix))
+				switch status := convrun.ProcessState.ExitCode(); {
+				case status == exitOK && logged && !drafted:
+					enough++
+				case status != exitOwnFailure || !strings.Contains(b.said(), "no space left on device"):
+					t.Errorf("%d pages free: status %d, %s", room, status, b.said())
+				case !logged && !drafted && len(kept) == 0:
+					t.Errorf("%d pages free: the log is lost: %s", room, b.said())
+				}
+				for _, draft := range kept {
+					must(t, os.Remove(draft))
+				}
+				if t.Failed() {
+					t.FailNow()
+				}
+			}
+		})
+	}
+}
+
+// leaveFree fills a disk with one file but for some bytes, and gives its name.
+func leaveFree(t *testing.T, disk string, bytes int) string {
+	t.Helper()
+	var stat syscall.Statfs_t
+	must(t, syscall.Statfs(disk, &stat))
+	ballast := filepath.Join(disk, "ballast")
+	must(t, os.WriteFile(ballast, make([]byte, max(0, int(stat.Bavail)*int(stat.Bsize)-bytes)), 0o644))
+	return ballast
+}
+
 // TestReadOnlyFolder finds the log's place not writable after the run.
 func TestReadOnlyFolder(t *testing.T) {
 	dir := workDir(t)
@@ -50,3 +118,81 @@ func TestReadOnlyFolder(t *testing.T) {
 		t.Errorf("status %d (the command's own was 3), %s", status, stderr)
 	}
 }
+
+// TestInjectedErrors has each of convrun's own calls of a kind fail in turn,
+// until none is left to fail. strace counts the calls of every thread for
+// itself, and lets go of what convrun starts. Whatever fails, the model is what
+// the command left, no log is lost, and what is missing is told.
+func TestInjectedErrors(t *testing.T) {
+	if _, err := exec.LookPath("strace"); err != nil {
+		missingTool(t, "%v", err)
+	}
+	for _, call := range []string{
+		"write", "fsync", "fchmod", "renameat", "linkat", "unlinkat", "mkdirat", "ftruncate", "memfd_create", "socketpair", "sendmsg", "pipe2",
+	} {
+		t.Run(call, func(t *testing.T) {
+			b := newBench(t)
+			for n := 1; ; n++ {
+				b.prepare(n)
+				injected := b.inject(call, strconv.Itoa(n))
+				if t.Failed() {
+					t.Fatalf("after an error in call %d", n)
+				}
+				if !injected {
+					t.Logf("%d turns", n-1)
+					break
+				}
+			}
+		})
+	}
+}
+
+// TestDiskThatCannotBeFlushed has every flush fail: the draft is kept on no more
+// than the system's word.
+func TestDiskThatCannotBeFlushed(t *testing.T) {
+	if _, err := exec.LookPath("strace"); err != nil {
+		missingTool(t, "%v", err)
+	}
+	b := newBench(t)
+	b.prepare(1)
+	if !b.inject("fsync", "1+") {
+		t.Error("nothing was flushed")
+	}
+	if !strings.Contains(b.said(), "the unsigned log was kept") {
+		t.Error(b.said())
+	}
+}
+
+// inject runs the conversion with errors in those of every thread's calls that
+// when names, as strace has it, and tells whether there were any.
+func (b *bench) inject(call, when string) bool {
+	b.t.Helper()
+	kept := func() int {
+		drafts, _ := filepath.Glob(b.beside("home/.local/state/convrun/logs/*" + draftSuffix))
+		return len(drafts)
+	}
+	keptBefore, trace := kept(), b.beside("trace")
+	strace, tree := b.start("strace", "-f", "-qq", "--detach-on=execve", "-o", trace, "-e", "trace="+call, "-e", "inject="+call+":error=EIO:when="+when)
+	b.awaitTree(tree)
+	_ = strace.Wait()
+	status := strace.ProcessState.ExitCode()
+	text, err := os.ReadFile(trace)
+	must(b.t, err)
+	logged, drafted := b.check()
+	switch {
+	case muted.Match(text):
+	case status == exitOK && (!logged || !b.exists("done")):
+		b.t.Errorf("it says nothing, and the log is not there (begun %v): %s", b.exists("begun"), b.said())
+	case status == exitOK:
+	case status != exitOwnFailure || !strings.Contains(b.said(), "convrun: error: "):
+		b.t.Errorf("status %d: %s", status, b.said())
+	case call != "fsync" && bytes.Count(text, []byte("(INJECTED)")) > 1: // both of a draft's places may have failed
+	case b.exists("begun") && !logged && !drafted && kept() == keptBefore:
+		b.t.Errorf("the log of the run is lost: %s", b.said())
+	}
+	return bytes.Contains(text, []byte("(INJECTED)"))
+}
+
+// muted are failed writes to standard error, and to the event descriptor by
+// which Go's runtime wakes a thread, which it does not survive.
+var muted = regexp.MustCompile(`write\((2, .*|[0-9]+, "\\1(\\0){7}", 8)\) += .*\(INJECTED\)`)

@@ -12,39 +12,67 @@ import (
 
 // writeFile puts data at path as a whole or not at all: a temporary file in
 // the same folder, flushed to disk, then renamed. What was at path before is
-// never truncated.
+// never truncated, and where the system can do so, no name leads to the file
+// before it is whole.
 func writeFile(path string, data []byte, mode os.FileMode) error {
-	return placeFile(path, data, mode, os.Rename)
+	return placeFile(path, data, mode, os.Rename, true)
+}
+
+// rescueFile is writeFile where a disk has just failed: to have the file on no
+// more than the system's word is better than to have none.
+func rescueFile(path string, data []byte, mode os.FileMode) error {
+	return placeFile(path, data, mode, os.Rename, false)
 }
 
 // createFile is writeFile for a new file: one that is there is left alone.
 func createFile(path string, data []byte, mode os.FileMode) error {
-	return placeFile(path, data, mode, os.Link)
+	return placeFile(path, data, mode, os.Link, true)
 }
 
-func placeFile(path string, data []byte, mode os.FileMode, place func(from, to string) error) error {
+func placeFile(path string, data []byte, mode os.FileMode, place func(from, to string) error, flushed bool) error {
 	dir := filepath.Dir(path)
-	temporary, err := os.CreateTemp(dir, ".convrun-*")
+	temporary, name, err := newTemporary(dir)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temporary.Name())
-	_, err = temporary.Write(data)
-	for _, step := range []func() error{func() error { return temporary.Chmod(mode) }, temporary.Sync} {
-		if err == nil {
-			err = step()
-		}
+	if err = fill(temporary, data, mode); err == nil && flushed {
+		err = temporary.Sync()
+	}
+	if err == nil && name == "" {
+		name, err = nameTemporary(temporary, dir)
+	}
+	if name != "" {
+		defer os.Remove(name)
 	}
 	if closeErr := temporary.Close(); err == nil {
 		err = closeErr
 	}
-	if err == nil {
-		err = place(temporary.Name(), path)
-	}
 	if err != nil {
 		return err
 	}
+	if err := place(name, path); err != nil || !flushed {
+		return err
+	}
 	return syncDir(dir)
+}
+
+func fill(file *os.File, data []byte, mode os.FileMode) error {
+	if _, err := file.Write(data); err != nil {
+		return err
+	}
+	if mode == 0o600 {
+		return nil // as it was made
+	}
+	return file.Chmod(mode)
+}
+
+// namedTemporary makes a file in dir under a name of its own.
+func namedTemporary(dir string) (*os.File, string, error) {
+	file, err := os.CreateTemp(dir, ".convrun-*")
+	if err != nil {
+		return nil, "", err
+	}
+	return file, file.Name(), nil
 }
 
 // syncDir makes a rename in dir survive a power failure, where the system can.

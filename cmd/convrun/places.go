@@ -91,7 +91,7 @@ func (p *places) writeDraft(o *runner.Observation, payload []byte) error {
 		return wrapWrite(p.draft, err)
 	}
 	rescue := strings.TrimSuffix(p.kept, logSuffix) + draftSuffix
-	if rescueErr := p.keep(rescue, payload); rescueErr != nil {
+	if rescueErr := p.keep(rescue, payload, rescueFile); rescueErr != nil {
 		return wrapWrite(p.draft, errors.Join(err, rescueErr))
 	}
 	return withHint(wrapWrite(p.draft, err), "the unsigned log was kept: convrun sign --log PATH %s", rescue)
@@ -143,17 +143,17 @@ func wrapWrite(path string, err error) error {
 	return fmt.Errorf("write the log %s: %w", path, err)
 }
 
-func (p *places) keep(path string, data []byte) error {
+func (p *places) keep(path string, data []byte, write func(string, []byte, os.FileMode) error) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	return writeFile(path, data, 0o600)
+	return write(path, data, 0o600)
 }
 
 // writeBundle puts the signed log in its places and removes the draft.
 func (p *places) writeBundle(bundle []byte) error {
 	if p.kept != "" {
-		if err := p.keep(p.kept, bundle); err != nil {
+		if err := p.keep(p.kept, bundle, writeFile); err != nil {
 			warn("no copy of the log could be kept: %v", err)
 		}
 	}

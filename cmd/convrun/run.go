@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/convrun/convrun/provenance"
 	"github.com/convrun/convrun/runner"
@@ -80,7 +81,12 @@ func runConversion(ctx context.Context, options runOptions, argv []string) error
 	}
 	release := holdSignals()
 	defer release()
-	observation, err := runner.Run(ctx, options.command(argv))
+	command, hashing := options.command(argv), progress{to: os.Stderr}
+	if !options.quiet && term.IsTerminal(int(os.Stderr.Fd())) {
+		command.Hashing = hashing.show
+	}
+	observation, err := runner.Run(ctx, command)
+	hashing.clear()
 	if err != nil {
 		return fmt.Errorf("run %s: %w", argv[0], err)
 	}
@@ -116,6 +122,10 @@ func logRun(ctx context.Context, options runOptions, config configuration, meta 
 	}()
 	artifacts, notes := findArtifacts(o)
 	o.Capture.Notes = append(o.Capture.Notes, notes...)
+	for _, degraded := range o.Capture.Degraded {
+		warn("%s; --trace snapshot leaves them", degraded)
+		o.Capture.Notes = append(o.Capture.Notes, degraded)
+	}
 	addUntouched(o, provenance.Frozen(o, artifacts))
 	meta.Scripts = scriptTexts(o, redactionKey())
 	meta.Responsible = responsiblePerson(config.responsible, o.Source.Name, o.Source.Email, o.Host.User)
@@ -232,11 +242,28 @@ func prepare(options runOptions) (configuration, provenance.Meta, error) {
 		}
 	}
 	for _, input := range options.inputs {
-		if _, err := os.Stat(input); err != nil {
+		info, err := os.Stat(input)
+		if err != nil {
 			return config, meta, fmt.Errorf("--input: %w", err)
+		}
+		if !info.Mode().IsRegular() && !info.IsDir() {
+			return config, meta, fmt.Errorf("--input %s: expected a regular file or a folder, found %s: what comes out of it cannot be recorded", input, fileType(info.Mode()))
 		}
 	}
 	return config, meta, nil
+}
+
+// fileType is what is neither a regular file nor a folder, in words.
+func fileType(mode os.FileMode) string {
+	switch {
+	case mode&os.ModeNamedPipe != 0:
+		return "a named pipe"
+	case mode&os.ModeSocket != 0:
+		return "a socket"
+	case mode&os.ModeDevice != 0:
+		return "a device"
+	}
+	return "a file of another kind"
 }
 
 // command is what the runner needs to know.

@@ -46,6 +46,8 @@ func TestScripts(t *testing.T) {
 				return os.Geteuid() == 0, nil
 			case "traced":
 				return canTrace(), nil
+			case "full":
+				return os.Getenv("CONVRUN_FULL") != "", nil
 			}
 			return false, fmt.Errorf("unknown condition %q", condition)
 		},

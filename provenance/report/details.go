@@ -326,6 +326,9 @@ func duration(r provenance.Run) string {
 	if err != nil {
 		return "unknown: the end is no time"
 	}
+	if end.Before(start) {
+		return "unknown: the end comes before the start"
+	}
 	return seconds(end.Sub(start).Seconds())
 }
 
@@ -335,7 +338,11 @@ func processRow(p provenance.Process) Row {
 }
 
 func endpointRow(e provenance.Endpoint) Row {
-	return Row{Cells: []Cell{{{monoValue(e.Address)}}, {{words(strconv.Itoa(e.Port))}}, {{value(e.Family)}}}}
+	port := strconv.Itoa(e.Port)
+	if e.Family == "unix" {
+		port = "none"
+	}
+	return Row{Cells: []Cell{{{monoValue(e.Address)}}, {{words(port)}}, {{value(e.Family)}}}}
 }
 
 func findings(list []provenance.Finding) Section {

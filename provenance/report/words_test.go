@@ -13,6 +13,8 @@ func TestWords(t *testing.T) {
 	for _, tt := range []struct{ name, got, want string }{
 		{"date", templateDate("2026-11-23"), "2026/11/23"},
 		{"no date", templateDate(""), "unknown: the log has no date"},
+		{"duration", duration(provenance.Run{StartedOn: "2026-11-25T12:00:00Z", FinishedOn: "2026-11-25T12:00:01.5Z"}), "1.5 s"},
+		{"duration across a clock that was set back", duration(provenance.Run{StartedOn: "2026-11-25T12:00:00Z", FinishedOn: "2026-11-25T11:00:00Z"}), "unknown: the end comes before the start"},
 		{"not a date", templateDate("yesterday"), "yesterday"},
 		{"thousands below", thousands(int64(999)), "999"},
 		{"thousands at", thousands(int64(1000)), "1,000"},

@@ -78,8 +78,18 @@ func (r *Run) launch(command Command) (err error) {
 	return err
 }
 
+// procIsOurs tells whether the numbers in /proc are those of convrun's PID
+// namespace. Otherwise a number there is another process, or none.
+func procIsOurs() bool {
+	self, err := os.Readlink("/proc/self")
+	return err == nil && self == strconv.Itoa(os.Getpid())
+}
+
 // watch puts r.method in place, and tries it on the stage.
 func (r *Run) watch(sink Sink) error {
+	if r.method != Snapshot && !procIsOurs() {
+		return unsupported(r.method, "/proc shows the processes of another PID namespace, and not the command's")
+	}
 	abis := abisOf(runtime.GOARCH, r.method)
 	// What a kill(2) that reaches convrun can be aimed at.
 	targets := []int{0, -1, os.Getpid(), -unix.Getpgrp()}

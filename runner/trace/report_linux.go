@@ -21,6 +21,8 @@ type reporter struct {
 	sink Sink
 	res  resolver
 	abis []abi
+	// rights are those of the thread that is looked at.
+	rights borrowed
 	// ownPID and ownGroup are convrun's own process and process group.
 	ownPID, ownGroup int
 	said             map[string]bool // gaps and notes
@@ -52,7 +54,7 @@ func (r *reporter) look(n *heldCall) {
 	case Gap:
 		r.special(n, call.name)
 	case Connect:
-		r.connect(n)
+		r.connect(n, call)
 	case Signal:
 		r.signal(n)
 	default:
@@ -104,9 +106,11 @@ func (r *reporter) special(n *heldCall, name string) {
 		if n.args[0] == setModeFilter && n.args[1]&newListener != 0 {
 			r.gap(n.tid, "it has calls of its own reported to it (seccomp user notification), which ptrace then no longer shows")
 		}
-	default:
+	case "chroot", "pivot_root", "unshare", "setns", "mount", "move_mount":
 		// From here on a path may mean another file than it does to convrun.
-		r.res.foreignRoots = true
+		r.res.foreignRoots, r.rights.possible = true, true
+	default:
+		r.rights.possible = true
 	}
 }
 
@@ -144,23 +148,53 @@ func (r *reporter) note(tid int, text string) {
 
 // otherMounts says so when a thread's paths are not convrun's.
 func (r *reporter) otherMounts(tid int) {
-	if r.res.foreignRoots && inOtherNamespace("/proc/"+strconv.Itoa(tid)) {
+	if r.res.foreignRoots && inOther("mnt", "/proc/"+strconv.Itoa(tid)) {
 		r.gap(tid, "it has mounts of its own, so the paths of its files may lead elsewhere outside of it")
 	}
 }
 
-func (r *reporter) connect(n *heldCall) {
-	size := n.args[2]
+func (r *reporter) connect(n *heldCall, call call) {
+	at, size := n.args[1], n.args[2]
+	if call.name == "socketcall" {
+		const connect = 3 // SYS_CONNECT, include/uapi/linux/net.h
+		var raw [12]byte  // the arguments proper, 32 bits each
+		if got, err := memory(n.tid).read(raw[:], at); n.args[0] != connect || err != nil || got < len(raw) {
+			return
+		}
+		at, size = uint64(binary.LittleEndian.Uint32(raw[4:])), uint64(binary.LittleEndian.Uint32(raw[8:]))
+	}
 	if size < 2 || size > 128 {
 		return
 	}
 	raw := make([]byte, size)
-	if got, err := memory(n.tid).read(raw, n.args[1]); err != nil || got < len(raw) || !n.by.holds(n) {
+	if got, err := memory(n.tid).read(raw, at); err != nil || got < len(raw) || !n.by.holds(n) {
 		return
 	}
-	if address := endpoint(raw); address != "" {
+	address := endpoint(raw)
+	if binary.NativeEndian.Uint16(raw) == unix.AF_UNIX {
+		address = r.localSocket(n.tid, string(raw[2:]))
+	}
+	if address != "" {
 		r.sink(&Event{Op: Connect, TID: n.tid, Handle: -1, Address: address})
 	}
+}
+
+// localSocket reads the name in a struct sockaddr_un, unix(7): a path, or after
+// a NUL any bytes; "" when nobody can be listening there.
+func (r *reporter) localSocket(tid int, name string) string {
+	if abstract, ok := strings.CutPrefix(name, "\x00"); ok {
+		return "unix @" + abstract
+	}
+	path, _, _ := strings.Cut(name, "\x00")
+	found, err := r.res.file(tid, atFDCWD, path, false, false)
+	if err != nil {
+		return ""
+	}
+	defer found.close()
+	if found.mode&unix.S_IFMT != unix.S_IFSOCK || !r.permitted(found.handle, unix.W_OK) {
+		return ""
+	}
+	return "unix " + found.path
 }
 
 // endpoint reads a struct sockaddr_in or sockaddr_in6; "" is any other family.
@@ -203,31 +237,34 @@ func (r *reporter) paths(n *heldCall, abi *abi, call call) {
 		r.unreadable(n.tid, err)
 		return
 	}
-	flags := call.fixed
+	how := unix.OpenHow{Flags: call.fixed}
 	if call.flags >= 0 {
-		flags |= n.args[call.flags]
+		how.Flags |= n.args[call.flags]
 		if call.name == "openat2" {
-			// struct open_how begins with the 64-bit flags.
-			var how [8]byte
-			if _, err := memory(n.tid).read(how[:], n.args[2]); err != nil {
+			var ok bool
+			if how, ok = openHow(n); !ok {
 				return
 			}
-			flags = binary.LittleEndian.Uint64(how[:])
 		}
 	}
+	flags := how.Flags
 	if !n.by.holds(n) {
 		return
 	}
 	r.otherMounts(n.tid)
+	if !r.rights.borrow(n.tid) {
+		r.gap(n.tid, "it has a user namespace of its own, so that it is not known which files it was refused")
+	}
+	defer r.rights.giveBack()
 	event := Event{Op: call.op, TID: n.tid, Requested: first, Handle: -1}
 	dir, dir2 := dirArgument(n, call.dir), dirArgument(n, call.dir2)
 	switch call.op {
 	case Open:
-		r.open(&event, dir, first, flags)
+		r.open(&event, dir, first, how)
 	case Exec:
 		r.exec(&event, n, abi, call, dir, first, flags)
 	case Truncate:
-		r.truncate(&event, dir, first)
+		r.truncate(&event, dir, first, lengthArgument(n, abi, call))
 	case Remove:
 		r.name(&event, dir, first)
 	case Rename, Link:
@@ -236,6 +273,21 @@ func (r *reporter) paths(n *heldCall, abi *abi, call call) {
 		}
 		r.twoNames(&event, dir, first, dir2, second, flags)
 	}
+}
+
+// openHow reads the third argument of openat2(2); ok is false when the kernel
+// will refuse it.
+func openHow(n *heldCall) (how unix.OpenHow, ok bool) {
+	var raw [unix.SizeofOpenHow]byte
+	if n.args[3] < uint64(len(raw)) {
+		return how, false
+	}
+	if got, err := memory(n.tid).read(raw[:], n.args[2]); err != nil || got < len(raw) {
+		return how, false
+	}
+	le := binary.LittleEndian
+	how = unix.OpenHow{Flags: le.Uint64(raw[:]), Mode: le.Uint64(raw[8:]), Resolve: le.Uint64(raw[16:])}
+	return how, how.Mode == 0 || how.Flags&(oCreat|oTmpfile) != 0
 }
 
 func (r *reporter) path(n *heldCall, argument int) (string, error) {
@@ -267,7 +319,7 @@ func dirArgument(n *heldCall, argument int) int {
 // reach it. Where the kernel will refuse the process too, nothing is missed.
 func (r *reporter) missed(tid int, err error) {
 	for _, same := range []error{
-		errNotThere, unix.ENOENT, unix.ENOTDIR, unix.ELOOP, unix.EACCES, unix.ENAMETOOLONG, unix.EBADF, unix.EINVAL, unix.ENXIO, unix.ESRCH,
+		errNotThere, unix.ENOENT, unix.ENOTDIR, unix.ELOOP, unix.EACCES, unix.ENAMETOOLONG, unix.EBADF, unix.EINVAL, unix.ENXIO, unix.ESRCH, unix.EXDEV,
 	} {
 		if errors.Is(err, same) {
 			return
@@ -276,30 +328,56 @@ func (r *reporter) missed(tid int, err error) {
 	r.gap(tid, fmt.Sprintf("a file that it uses could not be looked up (%v)", err))
 }
 
-func (r *reporter) truncate(event *Event, dir int, path string) {
+// lengthArgument is the length that truncate(2) is given. 32-bit systems have
+// another call with a longer one, in two registers.
+func lengthArgument(n *heldCall, abi *abi, call call) int64 {
+	switch {
+	case call.name == "truncate64":
+		return int64(n.args[2]<<32 | n.args[1]&(1<<32-1))
+	case abi.pointerBytes == 4:
+		return int64(int32(n.args[1]))
+	}
+	return int64(n.args[1])
+}
+
+func (r *reporter) truncate(event *Event, dir int, path string, length int64) {
+	if length < 0 {
+		return // EINVAL
+	}
+	if length == 0 {
+		event.Access = Discard
+	}
 	found, err := r.res.file(event.TID, dir, path, false, false)
 	if err != nil {
 		r.missed(event.TID, err)
 		return
 	}
 	defer found.close()
-	if r.hasContent(&found) && permitted(found.handle, unix.W_OK) {
+	if r.hasContent(&found) && r.permitted(found.handle, unix.W_OK) {
 		r.report(event, found)
 	}
 }
 
 // hasContent tells whether l is a file whose bytes can be recorded.
 func (r *reporter) hasContent(found *located) bool {
-	return found.links > 0 && found.mode&unix.S_IFMT == unix.S_IFREG && !r.res.isPseudo(found)
+	return found.mode&unix.S_IFMT == unix.S_IFREG && !r.res.isPseudo(found)
 }
 
-func (r *reporter) open(event *Event, dir int, path string, flags uint64) {
+func (r *reporter) open(event *Event, dir int, path string, how unix.OpenHow) {
+	flags := how.Flags
 	tmpfile := uint64(oTmpfile | unix.O_DIRECTORY)
 	if flags&oPath != 0 || flags&tmpfile == tmpfile {
 		return // no content is reached, or none that has a name yet
 	}
 	exclusive := flags&(oCreat|oExcl) == oCreat|oExcl
-	found, err := r.res.file(event.TID, dir, path, flags&unix.O_NOFOLLOW != 0 || exclusive, flags&oCreat != 0)
+	noFollow, create := flags&unix.O_NOFOLLOW != 0 || exclusive, flags&oCreat != 0
+	var found located
+	var err error
+	if how.Resolve == 0 {
+		found, err = r.res.file(event.TID, dir, path, noFollow, create)
+	} else {
+		found, err = r.res.restricted(event.TID, dir, path, noFollow, create, how.Resolve)
+	}
 	if err != nil {
 		r.missed(event.TID, err)
 		return
@@ -307,18 +385,43 @@ func (r *reporter) open(event *Event, dir int, path string, flags uint64) {
 	defer found.close()
 	event.Access = accessOf(flags)
 	if found.handle >= 0 {
-		if exclusive || flags&unix.O_DIRECTORY != 0 || !r.hasContent(&found) || !permitted(found.handle, event.Access.mode()) {
+		if exclusive || flags&unix.O_DIRECTORY != 0 || !r.hasContent(&found) || !r.permitted(found.handle, event.Access.mode()) {
 			return
 		}
 	}
-	r.report(event, found)
+	if !lacksDescriptor(event.TID) {
+		r.report(event, found)
+	}
 }
 
-// permitted tells whether the access can succeed, as far as rights and
-// read-only mounts go. The command has convrun's own rights unless a set-uid
-// program changed them.
-func permitted(handle int, mode uint32) bool {
-	if mode == unix.R_OK && unix.Geteuid() == 0 {
+// lacksDescriptor tells whether a thread has as many files open as it may:
+// open(2), EMFILE.
+func lacksDescriptor(tid int) bool {
+	var limit unix.Rlimit
+	if err := unix.Prlimit(tid, unix.RLIMIT_NOFILE, nil, &limit); err != nil || limit.Cur > 1<<30 {
+		return false
+	}
+	// The lowest free number is given out first, so the last one tells enough
+	// as a rule.
+	open := "/proc/" + strconv.Itoa(tid) + "/fd"
+	var stat unix.Stat_t
+	if limit.Cur > 0 && unix.Lstat(open+"/"+strconv.Itoa(int(limit.Cur)-1), &stat) != nil {
+		return false
+	}
+	taken := 0
+	entries, err := os.ReadDir(open)
+	for _, entry := range entries {
+		if number, err := strconv.ParseUint(entry.Name(), 10, 64); err == nil && number < limit.Cur {
+			taken++
+		}
+	}
+	return err == nil && uint64(taken) == limit.Cur
+}
+
+// permitted tells whether the thread's rights, and read-only mounts, allow the
+// access.
+func (r *reporter) permitted(handle int, mode uint32) bool {
+	if mode == unix.R_OK && !r.rights.taken && unix.Geteuid() == 0 {
 		return true
 	}
 	err := unix.Faccessat2(handle, "", mode, unix.AT_EMPTY_PATH|unix.AT_EACCESS)
@@ -362,6 +465,10 @@ func accessOf(flags uint64) Access {
 func (r *reporter) report(event *Event, found located) {
 	event.Path, event.Handle, event.ID = found.path, found.handle, found.id
 	event.Mode, event.Links = found.mode, found.links
+	if found.isNameless() && event.Op != Exec {
+		event.Path = ""
+	}
+	r.rights.giveBack()
 	r.sink(event)
 }
 
@@ -378,8 +485,11 @@ func (r *reporter) exec(event *Event, n *heldCall, abi *abi, call call, dir int,
 		return
 	}
 	defer found.close()
-	if found.mode&unix.S_IFMT != unix.S_IFREG || !permitted(found.handle, unix.X_OK) {
+	if found.mode&unix.S_IFMT != unix.S_IFREG || !r.permitted(found.handle, unix.X_OK) {
 		return
+	}
+	if found.mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
+		r.rights.possible = true
 	}
 	event.Argv, _ = memory(n.tid).argv(n.args[call.argv], abi.pointerBytes)
 	event.PID, event.Parent = family(n.tid)
@@ -446,13 +556,17 @@ func (r *reporter) twoNames(event *Event, dir int, path string, dir2 int, path2 
 		return
 	}
 	event.Path2 = strings.TrimRight(parent, "/") + "/" + base
+	if len(event.Path2) >= pathMax {
+		r.missed(event.TID, errDeep)
+		return
+	}
 	if !refused(event, parent, flags, &found) {
 		r.report(event, found)
 	}
 }
 
 // refused tells whether the kernel will not give found the name event.Path2 in
-// parent, rename(2) and link(2).
+// parent, rename(2) and link(2). Of an Exchange it describes what has that name.
 func refused(event *Event, parent string, flags uint64, found *located) bool {
 	var stat unix.Stat_t
 	if onOtherMount(parent, found.handle) {
@@ -464,6 +578,7 @@ func refused(event *Event, parent string, flags uint64, found *located) bool {
 	directory := stat.Mode&unix.S_IFMT == unix.S_IFDIR
 	switch {
 	case event.Op == Exchange:
+		event.ID2, event.Mode2 = idOf(&stat), stat.Mode
 		return false
 	case event.Op == Link, flags&renameNoReplace != 0:
 		return true // EEXIST
@@ -494,18 +609,4 @@ func isEmpty(directory string) bool {
 	defer file.Close()
 	names, _ := file.Readdirnames(1)
 	return len(names) == 0
-}
-
-// kernelIsAtLeast compares uname's release.
-func kernelIsAtLeast(major, minor int) (bool, string) {
-	var uts unix.Utsname
-	if err := unix.Uname(&uts); err != nil {
-		return false, "unknown"
-	}
-	release := unix.ByteSliceToString(uts.Release[:])
-	var gotMajor, gotMinor int
-	if _, err := fmt.Sscanf(release, "%d.%d", &gotMajor, &gotMinor); err != nil {
-		return false, release
-	}
-	return gotMajor > major || gotMajor == major && gotMinor >= minor, release
 }

@@ -18,6 +18,8 @@ const maxLinks = 40 // as the kernel, MAXSYMLINKS
 var (
 	errNotThere = errors.New("no such file")
 	errNotPlain = errors.New("not an absolute path without detours")
+	// errDeep: relative names lead to files that no absolute one can.
+	errDeep = errors.New("its path has more than 4095 bytes")
 )
 
 // resolver finds the file that a thread means by a path, while that thread is
@@ -46,6 +48,16 @@ func (l *located) close() {
 		unix.Close(l.handle)
 		l.handle = -1
 	}
+}
+
+// isNameless tells whether the file cannot be found at its path: it has lost
+// that name, or never had one.
+func (l *located) isNameless() bool {
+	if l.handle < 0 || !strings.HasSuffix(l.path, " (deleted)") {
+		return false
+	}
+	var stat unix.Stat_t // a name may end like this, too
+	return unix.Lstat(l.path, &stat) != nil || idOf(&stat).Inode() != l.id.Inode()
 }
 
 // file locates what path means to thread tid. Links are followed unless
@@ -80,6 +92,9 @@ func (r *resolver) newName(tid, dir int, path string, links int) (located, error
 		return none, err
 	}
 	name := filepath.Join(parent, base)
+	if len(name) >= pathMax {
+		return none, errDeep
+	}
 	link, err := r.open(tid, unix.AT_FDCWD, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC)
 	if err != nil {
 		none.path = name
@@ -100,15 +115,9 @@ func (r *resolver) newName(tid, dir int, path string, links int) (located, error
 
 // parent locates the directory that holds the last element of path.
 func (r *resolver) parent(tid, dir int, path string) (parent, base string, err error) {
-	path = strings.TrimRight(path, "/")
-	slash := strings.LastIndexByte(path, '/')
-	base = path[slash+1:]
-	if base == "" || base == "." || base == ".." {
+	directory, base := splitPath(path)
+	if base == "" {
 		return "", "", errNotThere
-	}
-	directory := path[:slash+1]
-	if directory == "" {
-		directory = "."
 	}
 	handle, err := r.open(tid, dir, directory, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC)
 	if err != nil {
@@ -117,6 +126,21 @@ func (r *resolver) parent(tid, dir int, path string) (parent, base string, err e
 	defer unix.Close(handle)
 	parent, err = pathOf(handle)
 	return parent, base, err
+}
+
+// splitPath gives the last element of path, empty when that is no name, and the
+// directory that holds it.
+func splitPath(path string) (directory, base string) {
+	path = strings.TrimRight(path, "/")
+	slash := strings.LastIndexByte(path, '/')
+	directory, base = path[:slash+1], path[slash+1:]
+	if directory == "" {
+		directory = "."
+	}
+	if base == "." || base == ".." {
+		base = ""
+	}
+	return directory, base
 }
 
 // open opens path as thread tid would see it.
@@ -165,13 +189,14 @@ func hasOtherRoot(proc string) bool {
 	if unix.Stat("/", &own) != nil || unix.Stat(proc+"/root", &theirs) != nil {
 		return true
 	}
-	return own.Dev != theirs.Dev || own.Ino != theirs.Ino || inOtherNamespace(proc)
+	return own.Dev != theirs.Dev || own.Ino != theirs.Ino || inOther("mnt", proc)
 }
 
-// inOtherNamespace tells whether the thread has mounts of its own.
-func inOtherNamespace(proc string) bool {
-	own, err1 := os.Readlink("/proc/self/ns/mnt")
-	theirs, err2 := os.Readlink(proc + "/ns/mnt")
+// inOther tells whether the process has a namespace of a kind, "mnt" or "user",
+// that is not convrun's. What cannot be compared counts as another.
+func inOther(kind, proc string) bool {
+	own, err1 := os.Readlink("/proc/self/ns/" + kind)
+	theirs, err2 := os.Readlink(proc + "/ns/" + kind)
 	return err1 != nil || err2 != nil || own != theirs
 }
 
@@ -242,13 +267,82 @@ func openInRoot(proc string, dir int, path string, flags int) (int, error) {
 		}
 		// The link is in convrun's view; beneath the root it loses the prefix.
 		if prefix, err := pathOf(root); err == nil && prefix != "/" {
-			start = strings.TrimPrefix(start, prefix)
+			rest, below := strings.CutPrefix(start+"/", prefix+"/")
+			if !below {
+				return openOutside(startOf(proc, dir), path, flags)
+			}
+			start = "/" + rest
 		}
 		path = start + "/" + path
 	}
-	how := unix.OpenHow{Flags: uint64(flags), Resolve: unix.RESOLVE_IN_ROOT}
+	return retryOpenat2(root, path, flags, unix.RESOLVE_IN_ROOT)
+}
+
+// openOutside resolves from a directory that is not in the thread's root, where
+// chroot(2) left it.
+func openOutside(start, path string, flags int) (int, error) {
+	from, err := retryOpen(start, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(from)
+	return retryOpenat(from, path, flags)
+}
+
+// restricted is file for the resolve field of openat2(2), which is left to the
+// kernel again.
+func (r *resolver) restricted(tid, dir int, path string, noFollow, create bool, resolve uint64) (located, error) {
+	none := located{handle: -1}
+	proc := "/proc/" + strconv.Itoa(tid)
+	start, err := retryOpen(startOf(proc, dir), unix.O_PATH|unix.O_CLOEXEC)
+	if resolve &^= resolveCached; strings.HasPrefix(path, "/") && resolve&(unix.RESOLVE_BENEATH|unix.RESOLVE_IN_ROOT) == 0 {
+		// Absolute: the directory does not matter.
+		path = ownProc(proc, path)
+		if err == nil {
+			unix.Close(start)
+		}
+		start, err = retryOpen(proc+"/root", unix.O_PATH|unix.O_CLOEXEC)
+		if r.foreignRoots && hasOtherRoot(proc) {
+			resolve |= unix.RESOLVE_IN_ROOT
+		}
+	}
+	if err != nil {
+		return none, err
+	}
+	defer unix.Close(start)
+	flags := unix.O_PATH | unix.O_CLOEXEC
+	if noFollow {
+		flags |= unix.O_NOFOLLOW
+	}
+	handle, err := retryOpenat2(start, path, flags, resolve)
+	if err == nil {
+		return locate(handle)
+	}
+	directory, base := splitPath(path)
+	if !errors.Is(err, unix.ENOENT) || !create || base == "" {
+		return none, err
+	}
+	if handle, err = retryOpenat2(start, directory, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, resolve); err != nil {
+		return none, err
+	}
+	defer unix.Close(handle)
+	if link, err := retryOpenat(handle, base, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC); err == nil {
+		unix.Close(link)
+		return none, errDangling
+	}
+	parent, err := pathOf(handle)
+	if none.path = filepath.Join(parent, base); err == nil && len(none.path) >= pathMax {
+		err = errDeep
+	}
+	return none, err
+}
+
+var errDangling = errors.New("openat2 with restrictions makes a file through a link")
+
+func retryOpenat2(dir int, path string, flags int, resolve uint64) (int, error) {
+	how := unix.OpenHow{Flags: uint64(flags), Resolve: resolve}
 	for {
-		fd, err := unix.Openat2(root, path, &how)
+		fd, err := unix.Openat2(dir, path, &how)
 		if !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.EAGAIN) {
 			return fd, err
 		}
@@ -294,7 +388,10 @@ func locateAt(handle int, path string) (located, error) {
 func pathOf(handle int) (string, error) {
 	var buffer [pathMax]byte
 	n, err := unix.Readlink("/proc/self/fd/"+strconv.Itoa(handle), buffer[:])
-	if err != nil {
+	switch {
+	case errors.Is(err, unix.ENAMETOOLONG):
+		return "", errDeep
+	case err != nil:
 		return "", err
 	}
 	return string(buffer[:n]), nil

@@ -246,6 +246,9 @@ func (r *Run) stopServing() error {
 
 // descendants are the processes below convrun, without the keeper.
 func (r *Run) descendants() []int {
+	if !procIsOurs() {
+		return nil
+	}
 	parents := map[int]int{}
 	entries, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {

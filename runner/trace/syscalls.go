@@ -50,13 +50,14 @@ const (
 	creatFlag = oCreat | oWronly | oTrunc
 )
 
-// Values of renameat2(2) and openat(2).
+// Values of renameat2(2), openat(2) and openat2(2).
 const (
 	renameNoReplace = 1 << 0
 	renameExchange  = 1 << 1
 	atFDCWD         = -100
 	atSymlinkFollow = 0x400
 	atEmptyPath     = 0x1000
+	resolveCached   = 0x20
 )
 
 // shapes are the calls that are watched, with the positions of what matters;
@@ -78,6 +79,7 @@ var shapes = []call{
 	{name: "link", op: Link, dir: -1, path: 0, dir2: -1, path2: 1, flags: -1},
 	{name: "linkat", op: Link, dir: 0, path: 1, dir2: 2, path2: 3, flags: 4},
 	{name: "connect", op: Connect, dir: -1, path: -1, flags: -1, path2: -1},
+	{name: "socketcall", op: Connect, dir: -1, path: -1, flags: -1, path2: -1},
 	{name: "kill", op: Signal, path: -1, path2: -1},
 	{name: "io_uring_setup", op: Gap, path: -1, path2: -1},
 	{name: "open_by_handle_at", op: Gap, path: -1, path2: -1},
@@ -92,6 +94,26 @@ var shapes = []call{
 	{name: "clone3", op: Gap, path: -1, path2: -1, methods: []string{Ptrace, PtraceAll}},
 	{name: "ptrace", op: Gap, path: -1, path2: -1, methods: []string{Ptrace, PtraceAll}},
 	{name: "seccomp", op: Gap, path: -1, path2: -1, methods: []string{Ptrace}},
+	// Those that change a thread's rights.
+	{name: "setuid", op: Gap, path: -1, path2: -1},
+	{name: "setgid", op: Gap, path: -1, path2: -1},
+	{name: "setreuid", op: Gap, path: -1, path2: -1},
+	{name: "setregid", op: Gap, path: -1, path2: -1},
+	{name: "setresuid", op: Gap, path: -1, path2: -1},
+	{name: "setresgid", op: Gap, path: -1, path2: -1},
+	{name: "setfsuid", op: Gap, path: -1, path2: -1},
+	{name: "setfsgid", op: Gap, path: -1, path2: -1},
+	{name: "setgroups", op: Gap, path: -1, path2: -1},
+	{name: "capset", op: Gap, path: -1, path2: -1},
+	{name: "setuid32", op: Gap, path: -1, path2: -1},
+	{name: "setgid32", op: Gap, path: -1, path2: -1},
+	{name: "setreuid32", op: Gap, path: -1, path2: -1},
+	{name: "setregid32", op: Gap, path: -1, path2: -1},
+	{name: "setresuid32", op: Gap, path: -1, path2: -1},
+	{name: "setresgid32", op: Gap, path: -1, path2: -1},
+	{name: "setfsuid32", op: Gap, path: -1, path2: -1},
+	{name: "setfsgid32", op: Gap, path: -1, path2: -1},
+	{name: "setgroups32", op: Gap, path: -1, path2: -1},
 }
 
 // numbers of the calls by ABI: include/uapi/asm-generic/unistd.h (arm64),
@@ -102,17 +124,21 @@ var (
 		"pivot_root": 155, "ptrace": 101, "chroot": 161, "mount": 165, "openat": 257, "unlinkat": 263, "renameat": 264, "linkat": 265,
 		"unshare": 272, "open_by_handle_at": 304, "setns": 308, "renameat2": 316, "seccomp": 317, "execveat": 322, "io_uring_setup": 425,
 		"move_mount": 429, "clone3": 435, "openat2": 437,
+		"setuid": 105, "setgid": 106, "setreuid": 113, "setregid": 114, "setgroups": 116, "setresuid": 117, "setresgid": 119, "setfsuid": 122, "setfsgid": 123, "capset": 126,
 	}
 	i386Numbers = map[string]int{
 		"open": 5, "creat": 8, "link": 9, "unlink": 10, "execve": 11, "mount": 21, "ptrace": 26, "kill": 37, "rename": 38, "chroot": 61,
-		"truncate": 92, "clone": 120, "truncate64": 193, "pivot_root": 217, "openat": 295, "unlinkat": 301, "renameat": 302, "linkat": 303,
+		"truncate": 92, "socketcall": 102, "clone": 120, "truncate64": 193, "pivot_root": 217, "openat": 295, "unlinkat": 301, "renameat": 302, "linkat": 303,
 		"unshare": 310, "open_by_handle_at": 342, "setns": 346, "renameat2": 353, "seccomp": 354, "execveat": 358, "connect": 362,
 		"io_uring_setup": 425, "move_mount": 429, "clone3": 435, "openat2": 437,
+		"setuid": 23, "setgid": 46, "setreuid": 70, "setregid": 71, "setgroups": 81, "setfsuid": 138, "setfsgid": 139, "setresuid": 164, "setresgid": 170, "capset": 185,
+		"setreuid32": 203, "setregid32": 204, "setgroups32": 206, "setresuid32": 208, "setresgid32": 210, "setuid32": 213, "setgid32": 214, "setfsuid32": 215, "setfsgid32": 216,
 	}
 	arm64Numbers = map[string]int{
 		"unlinkat": 35, "linkat": 37, "renameat": 38, "mount": 40, "pivot_root": 41, "truncate": 45, "chroot": 51,
 		"openat": 56, "unshare": 97, "ptrace": 117, "kill": 129, "connect": 203, "clone": 220, "execve": 221, "open_by_handle_at": 265, "setns": 268,
 		"renameat2": 276, "seccomp": 277, "execveat": 281, "io_uring_setup": 425, "move_mount": 429, "clone3": 435, "openat2": 437,
+		"capset": 91, "setregid": 143, "setgid": 144, "setreuid": 145, "setuid": 146, "setresuid": 147, "setresgid": 149, "setfsuid": 151, "setfsgid": 152, "setgroups": 159,
 	}
 )
 

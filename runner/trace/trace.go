@@ -62,7 +62,7 @@ const (
 	Read Access = 1 << iota
 	Write
 	Create
-	Discard   // O_TRUNC: the old content is not used
+	Discard   // O_TRUNC, or a Truncate to nothing: the old content is not used
 	Exclusive // O_EXCL with Create: there was no file before
 )
 
@@ -88,7 +88,8 @@ type Event struct {
 	Op  Op
 	TID int
 	// Path and Path2 are absolute and free of links, except that the last
-	// element of a Rename, Remove or Link is the name itself.
+	// element of a Rename, Remove or Link is the name itself. Path is empty for
+	// a file that has no name, or not any more, unless it is executed.
 	Path, Path2 string
 	// Requested is the path as the process gave it.
 	Requested string
@@ -102,10 +103,15 @@ type Event struct {
 	Mode uint32
 	// Links is how many names the file has; 0 is unknown.
 	Links uint64
+	// ID2 and Mode2 are set by Exchange: those of what Path2 names.
+	ID2   FileID
+	Mode2 uint32
 	// PID, Parent and Argv are set by Exec.
 	PID, Parent int
 	Argv        []string
-	// Address is set by Connect: "tcp4 192.0.2.1:443" for example.
+	// Address is set by Connect: "ip4 192.0.2.1:443", "ip6 [::1]:443", or
+	// "unix /run/x" for a socket on this machine, with "@" before the name of
+	// one that is no file.
 	Address string
 	// Reason is set by Gap.
 	Reason string
