@@ -369,7 +369,7 @@ func TestKilledWatcher(t *testing.T) {
 func TestKilledTracer(t *testing.T) {
 	byMethod(t, byPtrace, func(t *testing.T, method string) {
 		scene(t)
-		run, err := Prepare(Command{Argv: []string{"sh", "-c", `: > begun; while [ ! -e go ]; do sleep 0.05; done; cat in\ put || exit 1; exit 4`}, Environ: os.Environ()}, method, func(*Event) {})
+		run, err := Prepare(Command{Argv: []string{"sh", "-c", `: > begun; while [ ! -e go ]; do sleep 0.05; done; cat in\ put >/dev/null || exit 1; exit 4`}, Environ: os.Environ()}, method, func(*Event) {})
 		if err != nil {
 			t.Fatal(err)
 		}
