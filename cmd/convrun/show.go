@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"net"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -81,6 +83,7 @@ func show(out io.Writer, log *openedLog) error {
 		line("input", "%s sha256 %s", input.Name, orDash(input.Digest["sha256"]))
 	}
 	line("packages", "%d loaded", len(p.Packages))
+	line("network", "%s", network(p.Run))
 	for _, finding := range p.Findings {
 		line(finding.Severity, "%s: %s", finding.ID, finding.Message)
 	}
@@ -91,6 +94,31 @@ func show(out io.Writer, log *openedLog) error {
 	line("capture", "%s, %s", p.Capture.Method, capture)
 	_, err := io.WriteString(out, text.String())
 	return err
+}
+
+// maxShown is how many endpoints are shown; the log has them all.
+const maxShown = 10
+
+// network are the endpoints of a run in a line, or that none were seen.
+func network(run provenance.Run) string {
+	if strings.HasPrefix(run.NetworkNote, provenance.Unknown) {
+		return run.NetworkNote
+	}
+	if len(run.Network) == 0 {
+		return "none were seen: " + run.NetworkNote
+	}
+	var shown []string
+	for _, endpoint := range run.Network[:min(len(run.Network), maxShown)] {
+		if endpoint.Family == "unix" {
+			shown = append(shown, "unix "+endpoint.Address)
+		} else {
+			shown = append(shown, net.JoinHostPort(endpoint.Address, strconv.Itoa(endpoint.Port)))
+		}
+	}
+	if more := len(run.Network) - len(shown); more > 0 {
+		shown = append(shown, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(shown, ", ")
 }
 
 // together is a name and its version, or why one of them is unknown; one reason
