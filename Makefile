@@ -36,7 +36,7 @@ vet: ## go vet, also for the systems that are not tested
 	for t in linux/amd64 linux/arm64 darwin/arm64 windows/amd64; do GOOS=$${t%/*} GOARCH=$${t#*/} go vet ./... || exit 1; done
 
 race: ## The concurrent packages under the race detector
-	CGO_ENABLED=1 go test -race -skip "Oracle|Many|OtherMethods|WithoutRoot" ./runner ./runner/trace/...
+	CGO_ENABLED=1 go test -race -skip "Oracle|Many|Huge|OtherMethods|WithoutRoot" ./runner ./runner/trace/...
 
 fuzz: ## Every fuzz target with 2,000 inputs
 	.ci/fuzz 2000x

@@ -243,7 +243,7 @@ func TestHugeInput(t *testing.T) {
 	if i < 0 || o.Files[i].Size != size || o.Files[i].SHA256 != sumOfHoles(t, "begin", size) {
 		t.Errorf("the input is missing or wrong among %d files", len(o.Files))
 	}
-	within(t, memory, 32<<20)
+	within(t, memory, 48<<20)
 }
 
 // sumOfHoles is the digest of text and zeros up to size.
