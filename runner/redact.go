@@ -35,15 +35,22 @@ var tokenShapes = regexp.MustCompile(strings.Join([]string{
 var userInfo = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)([^/?#@\s]+)@`)
 
 // authorization matches an HTTP header's credentials, RFC 9110 section 11.4.
-var authorization = regexp.MustCompile(`(?i)\b((?:authorization\s*:\s*)?(?:bearer|basic))\s+([A-Za-z0-9._~+/=-]{8,})`)
+var authorization = regexp.MustCompile(`(?i)\b(authorization\s*:\s*[a-z]+|bearer|basic)\s+([A-Za-z0-9._~+/=-]{8,})`)
+
+// cookie matches the value of a Cookie or Set-Cookie header.
+var cookie = regexp.MustCompile(`(?i)(\bcookie:\s*)([^"'\n]+)`)
+
+// listed matches an option and its value, or the two halves of credentials, in
+// a list of a script's: "--password", "x"; "-u", "name:x"; auth=("name", "x").
+var listed = regexp.MustCompile(`(?i)(["'](?:-u|--user)["']\s*,\s*["'][^"':\n]+:|["']--?[a-z][a-z0-9_-]*["']\s*,\s*["']|\bauth\s*=\s*\(\s*["'][^"'\n]*["']\s*,\s*["'])([^"'\n]+)`)
 
 // assignment matches NAME=VALUE and NAME: VALUE where the name may tell a
 // secret; namesSecret decides.
-var assignment = regexp.MustCompile(`(?i)([A-Za-z0-9_.-]*(?:api_?key|access_?key|private_?key|secret_?key|account_?key|token|secret|passw(?:or)?d|passphrase|credential|_pass|_pw|_pwd|\bpw)[A-Za-z0-9_-]*["']?\]?\s*[=:]\s*)("[^"\n]+"|'[^'\n]+'|[^\s"'&,;)}\]]+)`)
+var assignment = regexp.MustCompile(`(?i)([A-Za-z0-9_.-]*(?:(?:api|access|private|secret|account|wandb|comet|neptune|openai|azure|aws)[_-]?key|token|secret|passw(?:or)?d|passphrase|credential|_pass|_pw|_pwd|\bpw)[A-Za-z0-9_-]*["']?\]?\s*[=:]\s*)("[^"\n]+"|'[^'\n]+'|[^\s"'&,;)}\]]+)`)
 
-// userOption matches curl's and other clients' `-u name:password`, and mysql's
-// `-pPASSWORD`.
-var userOption = regexp.MustCompile(`((?:^|\s)(?:-u|--user|--proxy-user)[ =]["']?[^\s:"']+:|\bmysql(?:dump|admin)?\b[^\n|;&]*\s-p)([^\s"']+)`)
+// userOption matches curl's and other clients' `-u name:password`, mysql's
+// `-pPASSWORD`, sshpass's `-p PASSWORD` and openssl's `pass:PASSWORD`.
+var userOption = regexp.MustCompile(`((?:^|\s)(?:-u|--user|--proxy-user)[ =]["']?[^\s:"']+:|\bmysql(?:dump|admin)?\b[^\n|;&]*\s-p|\bsshpass\s+-p\s*|\s["']?pass:)([^\s"']+)`)
 
 // presigned matches what makes a URL of a storage service a credential.
 var presigned = regexp.MustCompile(`(?i)([?&](?:sig|signature|x-amz-signature|x-amz-security-token|x-goog-signature)=)([^&\s"']+)`)
@@ -55,6 +62,8 @@ func (r *redactor) text(s string) string {
 	s = r.second(presigned, s, "")
 	s = r.second(userInfo, s, "@")
 	s = r.second(authorization, s, "")
+	s = r.second(cookie, s, "")
+	s = r.second(listed, s, "")
 	return r.second(assignment, s, "")
 }
 
@@ -63,7 +72,8 @@ func (r *redactor) text(s string) string {
 func (r *redactor) second(pattern *regexp.Regexp, s, after string) string {
 	return pattern.ReplaceAllStringFunc(s, func(match string) string {
 		groups := pattern.FindStringSubmatch(match)
-		if strings.Contains(groups[2], "<redacted") || pattern == assignment && (!namesSecret(groups[1]) || isExpression(groups[2])) {
+		if strings.Contains(groups[2], "<redacted") || pattern == assignment && (!namesSecret(groups[1]) || isExpression(groups[2])) ||
+			pattern == listed && !endsName(groups[1]) && !namesSecret(strings.TrimRight(groups[1], `"', `)) {
 			return match
 		}
 		space := ""
@@ -72,6 +82,11 @@ func (r *redactor) second(pattern *regexp.Regexp, s, after string) string {
 		}
 		return groups[1] + space + r.mark(groups[2]) + after
 	})
+}
+
+// endsName tells whether what listed found before a secret is a user's name.
+func endsName(before string) bool {
+	return strings.HasSuffix(before, ":") || strings.HasPrefix(strings.ToLower(before), "auth")
 }
 
 // expression matches a call, an index, a variable or a placeholder.
@@ -87,12 +102,18 @@ var words = regexp.MustCompile(`[A-Z]+(?:[0-9]+|$|[^A-Za-z0-9])|[A-Z]?[a-z]+|[A-
 var textTokens = []string{"pad", "eos", "bos", "cls", "sep", "unk", "mask", "image", "special", "start", "end", "next", "additional", "prefix", "suffix", "per", "decoder", "text"}
 
 // secretKeys stand before "key" where it is a secret.
-var secretKeys = []string{"api", "access", "private", "secret", "auth", "account", "signing", "encryption", "license", "subscription", "storage", "master", "service"}
+var secretKeys = []string{
+	"api", "access", "private", "secret", "auth", "account", "signing", "encryption", "license", "subscription", "storage", "master", "service",
+	"wandb", "comet", "neptune", "openai", "azure", "aws",
+}
+
+// secretEndings end a name in one word: PGPASSWORD.
+var secretEndings = []string{"password", "passwd", "passphrase", "apikey", "secret"}
 
 // namesSecret tells whether a name is that of a secret's value: `api_key`,
 // `HF_TOKEN`, `--password`; not `max_tokens`, `tokenizer` or `pad_token_id`.
 func namesSecret(name string) bool {
-	parts := words.FindAllString(name, -1)
+	parts := words.FindAllString(strings.TrimPrefix(name, "-D"), -1)
 	for i := range parts {
 		parts[i] = strings.ToLower(strings.Trim(parts[i], "_-.:=\"' \t\n"))
 	}
@@ -112,7 +133,7 @@ func namesSecret(name string) bool {
 		"password", "passwd", "passphrase", "pass", "pwd", "pw", "secret", "credential", "credentials", "cookie", "auth":
 		return true
 	}
-	return false
+	return slices.ContainsFunc(secretEndings, func(ending string) bool { return strings.HasSuffix(last, ending) })
 }
 
 func (r *redactor) mark(secret string) string {

@@ -46,6 +46,17 @@ func TestSecretsGo(t *testing.T) {
 		"curl -u":             "curl -u bob:" + secret + " https://example.org",
 		"mysql -p":            "mysql -h db -p" + secret + " models",
 		"comment":             "# pw: " + secret,
+		"one word":            "PGPASSWORD=" + secret + " psql",
+		"Java property":       "java -DapiKey=" + secret,
+		"header with hyphens": "curl -H 'X-Api-Key: " + secret + "'",
+		"cookie":              "curl -H 'Cookie: session=" + secret + "; x=1'",
+		"openssl":             "openssl rsa -passin pass:" + secret,
+		"sshpass":             "sshpass -p " + secret + " ssh h",
+		"service's key":       "--wandb-key=" + secret,
+		"list":                `["true", "--password", "` + secret + `"]`,
+		"list of a user":      `["curl", "-u", "joe:` + secret + `"]`,
+		"tuple":               `auth=("joe", "` + secret + `")`,
+		"secret access key":   `"--secret-access-key","` + secret + `"`,
 	} {
 		if got := Redact("before "+text+" after", nil); strings.Contains(got, secret) || !strings.Contains(got, "<redacted>") {
 			t.Errorf("%s: %q", name, got)
@@ -65,7 +76,7 @@ func TestInnocentTextStays(t *testing.T) {
 		"token = tokenizer(x)", "max_tokens=5", "max_new_tokens=128", "key: value", "num_tokens: 12", "token_ids = [1, 2]", "password: str", "token=None",
 		"tokenizer=bert-base-uncased", "--tokenizer bert", "def secret(self):", "tokens = text.split()", "https://example.org/a@b", "git@github.com:a/b.git",
 		"user@example.org", "basic usage of the tool", "import secrets", "token: Optional[str] = None", "pad_token_id=0", "pad_token=<pad>", "eos_token='</s>'",
-		"sk-learn", "opset=17", "signature = inspect.signature(f)", "signature: serve", "passes = 3", "design=1", "bypass_check=1", "mkdir -p models", "torch.onnx.export(model, x, 'a.onnx')", "",
+		"sk-learn", "opset=17", "OLDPWD=/tmp", "cp -p a b", "compass: north", `["--tokenizer", "bert"]`, "cookies = 3", "sort_key=name", `auth=("joe", password)`, "signature = inspect.signature(f)", "signature: serve", "passes = 3", "design=1", "bypass_check=1", "mkdir -p models", "torch.onnx.export(model, x, 'a.onnx')", "",
 	} {
 		if got := Redact(text, nil); got != text {
 			t.Errorf("%q became %q", text, got)
