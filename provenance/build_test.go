@@ -172,6 +172,52 @@ func TestFrozen(t *testing.T) {
 	}
 }
 
+// TestOpsetOfSeveralCalls holds each call against what it made, and no call
+// that made nothing against anything.
+func TestOpsetOfSeveralCalls(t *testing.T) {
+	asks := func(opset, outcome string, writes ...string) python.Call {
+		return python.Call{
+			Function: "torch.onnx.export", Given: []string{"opset_version"}, Arguments: map[string]any{"opset_version": json.Number(opset)},
+			Writes: writes, Outcome: outcome,
+		}
+	}
+	for _, c := range []struct {
+		name  string
+		calls []python.Call
+		want  bool
+	}{
+		{"as asked", []python.Call{asks("18", "returned", "/w/m.onnx")}, false},
+		{"not as asked", []python.Call{asks("17", "returned", "/w/m.onnx")}, true},
+		{"renamed since", []python.Call{asks("17", "returned", "/w/part")}, true},
+		{"another file", []python.Call{asks("18", "returned", "/w/m.onnx"), asks("13", "returned", "/w/other.onnx")}, false},
+		{"it failed", []python.Call{asks("99", "raised: ValueError", "/w/m.onnx"), asks("18", "returned", "/w/m.onnx")}, false},
+		{"into a buffer, nothing else", []python.Call{asks("17", "returned")}, true},
+		{"into a buffer, beside another", []python.Call{asks("17", "returned"), asks("18", "returned", "/w/m.onnx")}, false},
+	} {
+		o := &runner.Observation{WorkingDirectory: "/w", Argv: []string{"python", "x.py"}, Files: []runner.File{{Path: "/w/m.onnx", RenamedFrom: "/w/part", Class: runner.Output, Written: true, SHA256: strings.Repeat("a", 64)}}}
+		o.Python.Calls = c.calls
+		st := New(o, []Artifact{{Path: "/w/m.onnx", Purpose: model.ForDeployment, Model: onnxModel(), Files: []string{"/w/m.onnx"}}}, Meta{})
+		got := slices.ContainsFunc(st.Predicate.Findings, func(f Finding) bool { return f.ID == "CR-OPSET" })
+		if got != c.want {
+			t.Errorf("%s: CR-OPSET %v, wanted %v", c.name, got, c.want)
+		}
+	}
+}
+
+func TestScriptedModulesAreCounted(t *testing.T) {
+	m := &python.Model{Class: "torch.jit.RecursiveScriptModule", Modules: []python.ModuleCount{{Class: "torch.jit._script.RecursiveScriptModule[Dropout]", Count: 2}}}
+	if side := census("torch.onnx.export", m, graphClasses[model.Dropout]); side.Status != model.Present || side.Mode != model.Inference {
+		t.Errorf("%+v", side)
+	}
+}
+
+func TestEvidenceNamesItsModel(t *testing.T) {
+	frozen := []Artifact{{Path: "/w/enc.onnx", Model: onnxModel()}, {Path: "/w/dec.onnx", Model: onnxModel()}}
+	if side := frozenSide(frozen, model.Dropout); !slices.Equal(side.Evidence, []string{"enc.onnx: none", "dec.onnx: none"}) {
+		t.Errorf("%q", side.Evidence)
+	}
+}
+
 func TestVerdict(t *testing.T) {
 	for _, c := range []struct {
 		status model.Status

@@ -2,6 +2,7 @@ package provenance
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -69,7 +70,12 @@ func frozenSide(frozen []Artifact, operation model.Operation) EliminationSide {
 		if i == 0 || severity(v) > severity(worst) {
 			worst = v
 		}
-		evidence = append(evidence, v.Evidence...)
+		for _, seen := range v.Evidence {
+			if len(frozen) > 1 {
+				seen = filepath.Base(artifact.Path) + ": " + seen
+			}
+			evidence = append(evidence, seen)
+		}
 	}
 	return EliminationSide{Status: worst.Status, Mode: worst.Mode, Evidence: evidence}
 }
@@ -144,6 +150,9 @@ func census(function string, m *python.Model, classes []string) EliminationSide 
 	training := 0
 	for _, module := range m.Modules {
 		name := module.Class[strings.LastIndexByte(module.Class, '.')+1:]
+		if _, scripted, ok := strings.Cut(name, "["); ok { // RecursiveScriptModule[Dropout]
+			name = strings.TrimSuffix(scripted, "]")
+		}
 		if slices.Contains(classes, name) {
 			training += module.Training
 			side.Status = model.Present

@@ -48,9 +48,11 @@ func (b *builder) findings(log *ConversionLog) []Finding {
 			add("CR-INPUT-CHANGED", "warning", b.name(file.Path)+": "+file.Reason, "")
 		}
 	}
-	for _, model := range log.FrozenModels {
-		for _, call := range log.Converter.Calls {
-			b.opset(add, model, call)
+	for i, model := range log.FrozenModels {
+		for _, call := range b.o.Python.Calls {
+			if b.made(call, b.frozen[i]) {
+				b.opset(add, model, call)
+			}
 		}
 	}
 	for _, warning := range b.o.Python.Warnings {
@@ -67,8 +69,26 @@ func (b *builder) findings(log *ConversionLog) []Finding {
 	return findings
 }
 
+// made tells whether a call made a frozen model: it was to write it, or it is
+// the only conversion and that the only model.
+func (b *builder) made(call python.Call, frozen Artifact) bool {
+	if call.Saves || call.Outcome != "returned" {
+		return false
+	}
+	conversions := 0
+	for _, other := range b.o.Python.Calls {
+		if !other.Saves {
+			conversions++
+		}
+	}
+	wrote := slices.ContainsFunc(b.o.Files, func(f runner.File) bool {
+		return f.Path == frozen.Path && (slices.Contains(call.Writes, f.Path) || slices.Contains(call.Writes, f.RenamedFrom))
+	})
+	return wrote || len(call.Writes) == 0 && conversions == 1 && len(b.frozen) == 1
+}
+
 // opset compares the opset that a call asked for with the one that came out.
-func (b *builder) opset(add func(id, severity, message, evidence string), frozen FrozenModel, call Call) {
+func (b *builder) opset(add func(id, severity, message, evidence string), frozen FrozenModel, call python.Call) {
 	got, ok := frozen.Opsets[""]
 	if !ok || !slices.Contains(call.Given, "opset_version") && !slices.Contains(call.Given, "opset") {
 		return
