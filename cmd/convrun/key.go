@@ -47,6 +47,22 @@ func signingKey(path string, quiet bool) (sign.PrivateKey, error) {
 	return key, err
 }
 
+// checkKey tells before a conversion of hours what can be told of its key; a
+// passphrase is asked for after it.
+func checkKey(path string) error {
+	if path == "" {
+		return nil
+	}
+	data, err := readBounded(path, sign.MaxKeySize)
+	if err != nil {
+		return fmt.Errorf("read key: %w", err)
+	}
+	if _, err := sign.ReadPrivateKey(data, nil); err != nil && !errors.Is(err, sign.ErrPassphrase) {
+		return withHint(fmt.Errorf("read key %s: %w", path, err), "--key takes the private key, such as release.key that convrun keygen made")
+	}
+	return nil
+}
+
 // localKey gives the path of this user's private key, and makes it once.
 func localKey(quiet bool) (string, error) {
 	dir, err := configDir()

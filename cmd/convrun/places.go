@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -128,11 +129,27 @@ func (p *places) keepOlderDraft() error {
 	if err != nil {
 		return err
 	}
-	kept := strings.TrimSuffix(p.draft, draftSuffix) + "." + digest.FromBytes(older).Encoded()[:8] + draftSuffix
+	kept := p.aside(older)
 	if err := os.Rename(p.draft, kept); err != nil {
 		return err
 	}
-	warn("an unsigned draft of an earlier run was there; it is now %s", shortPath(kept))
+	warn("an unsigned draft of another run was there; it is now %s", shortPath(kept))
+	return nil
+}
+
+// aside is where a draft goes that another run's takes the place of.
+func (p *places) aside(draft []byte) string {
+	return strings.TrimSuffix(p.draft, draftSuffix) + "." + digest.FromBytes(draft).Encoded()[:8] + draftSuffix
+}
+
+// removeDraft removes the draft of what is signed now: only that, wherever
+// another run at the same time may have put it.
+func (p *places) removeDraft(payload []byte) error {
+	for _, path := range []string{p.draft, p.aside(payload)} {
+		if there, err := readRegular(path, sign.MaxPayloadSize); err == nil && bytes.Equal(there, payload) {
+			return os.Remove(path)
+		}
+	}
 	return nil
 }
 
@@ -150,8 +167,9 @@ func (p *places) keep(path string, data []byte, write func(string, []byte, os.Fi
 	return write(path, data, 0o600)
 }
 
-// writeBundle puts the signed log in its places and removes the draft.
-func (p *places) writeBundle(bundle []byte) error {
+// writeBundle puts the signed log of payload in its places and removes the
+// draft.
+func (p *places) writeBundle(bundle, payload []byte) error {
 	if p.kept != "" {
 		if err := p.keep(p.kept, bundle, writeFile); err != nil {
 			warn("no copy of the log could be kept: %v", err)
@@ -162,7 +180,7 @@ func (p *places) writeBundle(bundle []byte) error {
 			return withHint(wrapWrite(path, err), "the unsigned log is at %s; finish it with convrun sign", p.draft)
 		}
 	}
-	if err := os.Remove(p.draft); err != nil {
+	if err := p.removeDraft(payload); err != nil {
 		warn("the draft could not be removed: %v", err)
 	}
 	return nil

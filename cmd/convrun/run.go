@@ -146,7 +146,7 @@ func logRun(ctx context.Context, options runOptions, config configuration, meta 
 	if err != nil {
 		return withHint(fmt.Errorf("the log is not signed: %w", err), "finish it with: convrun sign %s%s", places.signFlags(options), shortPath(places.draft))
 	}
-	if err := places.writeBundle(bundle); err != nil {
+	if err := places.writeBundle(bundle, payload); err != nil {
 		return err
 	}
 	if !options.quiet {
@@ -216,10 +216,8 @@ func prepare(options runOptions) (configuration, provenance.Meta, error) {
 		}
 	}
 	config.key.value = expandHome(config.key.value)
-	if config.key.value != "" {
-		if _, err := os.Stat(config.key.value); err != nil {
-			return config, provenance.Meta{}, fmt.Errorf("read key: %w", err)
-		}
+	if err := checkKey(config.key.value); err != nil {
+		return config, provenance.Meta{}, err
 	}
 	meta := provenance.Meta{Version: toolVersion(), ID: options.id, ModelSource: config.model.source, Context: config.context, Configuration: config.used}
 	if config.model.value != "" {

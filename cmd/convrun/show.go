@@ -92,6 +92,9 @@ func show(out io.Writer, log *openedLog) error {
 		capture = "incomplete: " + strings.Join(p.Capture.Reasons, "; ")
 	}
 	line("capture", "%s, %s", p.Capture.Method, capture)
+	for _, note := range p.Capture.Notes {
+		line("note", "%s", note)
+	}
 	_, err := io.WriteString(out, text.String())
 	return err
 }

@@ -74,7 +74,7 @@ func runSign(ctx context.Context, draft, keyPath, logPath string) error {
 	if dir, err := stateDir(); err == nil {
 		p.kept = filepath.Join(dir, "logs", provenance.PlainName(st.Predicate.Run.InvocationID)+logSuffix)
 	}
-	if err := p.writeBundle(bundle); err != nil {
+	if err := p.writeBundle(bundle, payload); err != nil {
 		return err
 	}
 	say(os.Stderr, "", "log: %s", shortPath(p.logs[0]))

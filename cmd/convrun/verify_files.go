@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"unicode/utf8"
@@ -130,12 +131,26 @@ func (v *verdict) checkFiles(ctx context.Context, st *provenance.Statement, arti
 		return fmt.Errorf("open the folder of %s: %w", artifact, err)
 	}
 	defer root.Close()
+	asked := own.listed
+	if asked == "" {
+		below, err := filepath.Rel(base, absolute)
+		if err != nil {
+			return fmt.Errorf("find %s in the folder of its log: %w", artifact, err)
+		}
+		asked = provenance.TextName(below)
+	}
+	others := otherModelFiles(st, asked)
 	for _, name := range log.required {
 		onDisk := name
 		if name == own.listed {
 			onDisk = own.name
 		}
-		v.note(log.role(name), checkFile(ctx, root, onDisk, log.files[name].Digest["sha256"]))
+		result := checkFile(ctx, root, onDisk, log.files[name].Digest["sha256"])
+		if result.Result == missing && others[name] {
+			result.Result = absent
+			v.Warnings = append(v.Warnings, name+" belongs to another model of the same run, is not here and was not checked")
+		}
+		v.note(log.role(name), result)
 	}
 	for _, name := range log.others {
 		v.note(log.role(name), checkOther(ctx, root, log.files[name]))
@@ -151,6 +166,32 @@ func (v *verdict) checkFiles(ctx context.Context, st *provenance.Statement, arti
 		return err
 	}
 	return v.complain(artifact)
+}
+
+// otherModelFiles are the files of those frozen models that asked, a file or a
+// folder, is no part of. A model can be shipped without the others of its run.
+func otherModelFiles(st *provenance.Statement, asked string) map[string]bool {
+	others, own := map[string]bool{}, map[string]bool{}
+	for _, m := range st.Predicate.FrozenModels {
+		names := []string{m.Name}
+		for _, part := range m.Parts {
+			names = append(names, part.Name)
+		}
+		to := others
+		if slices.ContainsFunc(names, func(name string) bool { return name == asked || strings.HasPrefix(name, asked+"/") }) {
+			to = own
+		}
+		for _, name := range names {
+			to[name] = true
+		}
+	}
+	for name := range own {
+		delete(others, name)
+	}
+	if len(own) == 0 {
+		return nil // not known what was asked for: all is
+	}
+	return others
 }
 
 func (v *verdict) note(role string, result fileResult) {
