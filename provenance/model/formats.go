@@ -1,6 +1,7 @@
 package model
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -37,6 +38,9 @@ type Format struct {
 	// inspect reads it; path is the file, or the folder of a Directory format.
 	inspect func(path string, format Format) (*Model, error)
 }
+
+// ErrNoModel is what Inspect wraps when a file is of none of Formats.
+var ErrNoModel = errors.New("expected a model, found none of the formats that are recognised")
 
 // Formats lists every format that is recognised. Detect takes the first row
 // that matches; the order matters only where a comment says so. All are told
@@ -98,7 +102,7 @@ func Inspect(path string) (*Model, error) {
 		return nil, err
 	}
 	if !ok {
-		return nil, fmt.Errorf("inspect %s: expected a model, found none of the formats that are recognised", path)
+		return nil, fmt.Errorf("inspect %s: %w", path, ErrNoModel)
 	}
 	m, err := format.inspect(root, format)
 	if err != nil {
