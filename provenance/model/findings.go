@@ -7,6 +7,8 @@ import "slices"
 const (
 	ModelUnreadable        = "CR-MODEL-UNREADABLE"
 	PartProblem            = "CR-MODEL-PART"
+	TensorLayout           = "CR-MODEL-LAYOUT"
+	OptimizerStored        = "CR-MODEL-OPTIMIZER-STATE"
 	DropoutActive          = "CR-ONNX-DROPOUT-TRAINING"
 	DropoutLeft            = "CR-ONNX-DROPOUT-LEFT"
 	DropoutSwitch          = "CR-ONNX-DROPOUT-SWITCH"
@@ -38,6 +40,8 @@ var findingKinds = []struct {
 }{
 	{ModelUnreadable, severityError, "the file was recognised as a model and cannot be read"},
 	{PartProblem, severityError, ""},
+	{TensorLayout, severityError, "where tensors lie in the file does not fit their types and shapes, or each other"},
+	{OptimizerStored, severityError, "the file holds an optimizer's state, which only training needs"},
 	{DropoutActive, severityError, "dropout acts in this file; ONNX Runtime's default optimizer may hide that by removing a Dropout node, other runtimes and settings do not"},
 	{DropoutLeft, severityNote, "a Dropout node without a mode is left in the graph, as exports in training mode leave it; runtimes pass values through it unchanged"},
 	{DropoutSwitch, severityWarning, "whether dropout acts is decided when the model runs"},
