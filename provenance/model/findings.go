@@ -24,6 +24,14 @@ const (
 	UncalledFunction       = "CR-ONNX-FUNCTION-UNCALLED"
 	OverridableInitializer = "CR-ONNX-INITIALIZER-OVERRIDABLE"
 	GraphTooLarge          = "CR-ONNX-GRAPH-TOO-LARGE"
+	FlowDropoutActive      = "CR-GRAPH-DROPOUT-TRAINING"
+	FlowBatchNormActive    = "CR-GRAPH-BN-TRAINING"
+	FlowSwitch             = "CR-GRAPH-SWITCH"
+	FlowTraining           = "CR-GRAPH-TRAINING"
+	FlowRandom             = "CR-GRAPH-RANDOM"
+	FlowUnknownOperator    = "CR-GRAPH-UNKNOWN-OPERATOR"
+	FlowTooLarge           = "CR-GRAPH-TOO-LARGE"
+	QuantizedTensors       = "CR-TFLITE-QUANTIZED"
 )
 
 // The severities of findings.
@@ -57,6 +65,14 @@ var findingKinds = []struct {
 	{UncalledFunction, severityNote, "the file defines a function that nothing calls"},
 	{OverridableInitializer, severityNote, "initializers are also listed as inputs, so that whoever runs the model can replace them"},
 	{GraphTooLarge, severityWarning, "the graph was not judged: written out, its functions have more nodes than are looked at"},
+	{FlowDropoutActive, severityError, "dropout acts in this file"},
+	{FlowBatchNormActive, severityError, "batch normalization uses the statistics of each batch or changes them, so that one sample's result depends on the others"},
+	{FlowSwitch, severityWarning, "whether a training-specific operation acts is decided when the model runs"},
+	{FlowTraining, severityError, "the graph computes gradients or changes weights, which only training needs"},
+	{FlowRandom, severityWarning, "the graph draws random numbers, and it could not be told what for"},
+	{FlowUnknownOperator, severityWarning, "what an operator does is not known, neither by the format nor from the file"},
+	{FlowTooLarge, severityWarning, "the graph was not judged: with what it calls written out, it has more nodes than are looked at"},
+	{QuantizedTensors, severityNote, ""},
 }
 
 // find adds the finding id; message may be empty when the table has one. What
