@@ -9,6 +9,8 @@ const (
 	PartProblem            = "CR-MODEL-PART"
 	TensorLayout           = "CR-MODEL-LAYOUT"
 	OptimizerStored        = "CR-MODEL-OPTIMIZER-STATE"
+	PickleCall             = "CR-PICKLE-CALL"
+	PickleClass            = "CR-PICKLE-CLASS"
 	DropoutActive          = "CR-ONNX-DROPOUT-TRAINING"
 	DropoutLeft            = "CR-ONNX-DROPOUT-LEFT"
 	DropoutSwitch          = "CR-ONNX-DROPOUT-SWITCH"
@@ -49,6 +51,8 @@ var findingKinds = []struct {
 	{ModelUnreadable, severityError, "the file was recognised as a model and cannot be read"},
 	{PartProblem, severityError, ""},
 	{TensorLayout, severityError, "where tensors lie in the file does not fit their types and shapes, or each other"},
+	{PickleCall, severityError, "whoever loads the file runs what it names, and what it names can do anything to the machine"},
+	{PickleClass, severityWarning, "the file names classes that are neither plain data nor PyTorch's layers: loading it runs their code, and what they compute is not in the file"},
 	{OptimizerStored, severityError, "the file holds an optimizer's state, which only training needs"},
 	{DropoutActive, severityError, "dropout acts in this file; ONNX Runtime's default optimizer may hide that by removing a Dropout node, other runtimes and settings do not"},
 	{DropoutLeft, severityNote, "a Dropout node without a mode is left in the graph, as exports in training mode leave it; runtimes pass values through it unchanged"},

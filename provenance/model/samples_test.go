@@ -1,7 +1,10 @@
 package model
 
 import (
+	"archive/zip"
+	"bytes"
 	"encoding/json"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -133,4 +136,68 @@ func refused(t *testing.T, name string, err error, says string) {
 	if err == nil || !strings.Contains(err.Error(), says) {
 		t.Errorf("%s: error %v, want one that says %q", name, err, says)
 	}
+}
+
+// zipFile is a zip file with these entries, compressed.
+func zipFile(t testing.TB, entries ...[2]string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	for _, e := range entries {
+		w, err := z.Create(e[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(w, e[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// seedsInside adds an entry of each zip file, by the end of its name.
+func seedsInside(f *testing.F, entry string, patterns ...string) {
+	f.Helper()
+	added := 0
+	for _, pattern := range patterns {
+		paths, err := filepath.Glob(pattern)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, path := range paths {
+			z, err := zip.OpenReader(path)
+			if err != nil {
+				continue // not all files of a folder are zip files
+			}
+			for _, inner := range z.File {
+				if strings.HasSuffix(inner.Name, "/"+entry) {
+					f.Add(contents(f, inner))
+					added++
+				}
+			}
+			if err := z.Close(); err != nil {
+				f.Fatal(err)
+			}
+		}
+	}
+	if added == 0 {
+		f.Fatalf("no seed %s in %v", entry, patterns)
+	}
+}
+
+func contents(t testing.TB, entry *zip.File) []byte {
+	t.Helper()
+	r, err := entry.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	data, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }

@@ -139,7 +139,7 @@ func (l *ledger) judgeNames(names []string) {
 // judgeOptimizerNames takes the first tensor that belongs to an optimizer, or
 // "" when there is none.
 func (l *ledger) judgeOptimizerNames(stored string) {
-	for _, op := range []Operation{GradientClipping, LearningRateScheduling, WeightRegularization} {
+	for _, op := range stateOperations {
 		if stored == "" {
 			l.hit(op, Absent, NotRepresentable, "the format holds named tensors alone, and none is named like an optimizer's")
 		} else {
