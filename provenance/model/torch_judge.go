@@ -27,6 +27,7 @@ type checkpoint struct {
 	// path.
 	optimizers, schedulers, scalers []string
 	tooDeep                         bool
+	script                          *script            // of TorchScript, whose code is judged
 	found                           map[Operation]bool // layers that do it
 	clips, decays, rates            bool
 }
@@ -99,6 +100,8 @@ func (c *checkpoint) walk(t *thing, at visit) {
 	case t.get("param_groups") != nil && t.get("state") != nil:
 		c.optimizer(t, at)
 		at.optimizer = true
+	case c.script != nil:
+		c.script.object(t, at)
 	default:
 		c.settings(t, at)
 		if at.path == "" || t.kind == aCall && !isPlain(t.callee()) {
@@ -163,7 +166,7 @@ func (v visit) keyed(key *thing) visit {
 func (c *checkpoint) stored(tensor *thing, at visit) {
 	optimizers := at.optimizer || isOptimizers(at.path)
 	c.tensor(tensor, !optimizers)
-	if optimizers || at.module {
+	if optimizers || at.module || c.script != nil {
 		if optimizers && len(c.optimizers) == 0 {
 			c.optimizers = append(c.optimizers, quote(at.path))
 		}
@@ -280,10 +283,21 @@ func (c *checkpoint) settings(t *thing, at visit) {
 func (c *checkpoint) conclude() {
 	c.graphOperations()
 	c.stateVerdicts()
+	c.pickleFindings()
+	if training := slices.Concat(c.optimizers, c.schedulers, c.scalers); len(training) > 0 {
+		c.find(OptimizerStored, "", strings.Join(training[:min(len(training), MaxEvidence)], ", "))
+	}
+	c.close()
+}
+
+// pickleFindings tells what loading the file would call.
+func (c *checkpoint) pickleFindings() {
 	var dangerous, classes []string
 	for _, global := range c.globals {
 		switch {
 		case isPlain(global), dataClasses[global]:
+		case c.script != nil && (strings.HasPrefix(global, "__torch__.") || strings.HasPrefix(global, "torch.jit._pickle.")):
+			// Its own classes, whose code is judged.
 		case isDangerous(global):
 			dangerous = append(dangerous, shown(global))
 		case !isLayer(global):
@@ -296,10 +310,6 @@ func (c *checkpoint) conclude() {
 	if len(classes) > 0 {
 		c.find(PickleClass, "", strings.Join(classes, ", "))
 	}
-	if training := slices.Concat(c.optimizers, c.schedulers, c.scalers); len(training) > 0 {
-		c.find(OptimizerStored, "", strings.Join(training[:min(len(training), MaxEvidence)], ", "))
-	}
-	c.close()
 }
 
 func (c *checkpoint) graphOperations() {
