@@ -105,7 +105,7 @@ func (s *script) switched(f *scriptFunction, c *scriptCall, op Operation, chance
 		s.hit(op, Present, Inference, "%s: its argument for training is False", c.describe(f))
 	case f.isFunctional():
 		// Judged where that function is called.
-	case f.class != "" && driven:
+	case driven:
 		s.driven(f, c, op)
 	default:
 		s.hit(op, Unknown, None, "unknown: the argument for training of %s is %s", c.describe(f), quote(mode))

@@ -179,6 +179,20 @@ func TestTorchScriptCode(t *testing.T) {
 	}
 }
 
+// Constants have storages of their own, under the same keys as the module's.
+func TestTorchScriptConstants(t *testing.T) {
+	tensor := tensorProgram(2, 0, "I2\n", "I1\n")
+	data := zipFile(t, [2]string{"m/data.pkl", "]" + tensor + "a."}, [2]string{"m/data/k", "12345678"},
+		[2]string{"m/constants.pkl", "]" + tensor + "a."}, [2]string{"m/constants/k", "1234567"})
+	m := newModel("torchscript", "x")
+	if err := m.torchScript(bytes.NewReader(data), int64(len(data))); err != nil {
+		t.Fatal(err)
+	}
+	if m.Parameters != 4 || m.found(TensorLayout) != 1 || !strings.Contains(m.Findings[0].Evidence, "has 7 bytes") {
+		t.Errorf("%d parameters, findings %v", m.Parameters, m.Findings)
+	}
+}
+
 // Code that nests without end, and files that hold too much of it.
 func TestTorchScriptBombs(t *testing.T) {
 	call := "torch.dropout("
