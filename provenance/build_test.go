@@ -255,6 +255,27 @@ func TestEliminationNeedsASource(t *testing.T) {
 	}
 }
 
+// TestSourceThatCannotTell holds that a trained model whose format has no place
+// for an operation does not say that it was trained without it.
+func TestSourceThatCannotTell(t *testing.T) {
+	artifacts := exportArtifacts()
+	for _, c := range []struct {
+		status model.Status
+		mode   model.Mode
+		want   model.Status
+	}{
+		{model.Absent, model.NotRepresentable, model.Unknown},
+		{model.Absent, model.None, model.Absent},
+		{model.Present, model.Latent, model.Present},
+	} {
+		artifacts[0].Model.Elimination = []model.Verdict{{Operation: model.WeightRegularization, Status: c.status, Mode: c.mode, Evidence: []string{"seen"}}}
+		side := sourceVerdicts(exportRun(t), artifacts)[model.WeightRegularization]
+		if side.Status != c.want || c.want == model.Unknown && side.Mode != model.None || len(side.Evidence) != 1 || side.Evidence[0] != "seen" {
+			t.Errorf("%s %s: %+v", c.status, c.mode, side)
+		}
+	}
+}
+
 func TestFileURI(t *testing.T) {
 	for path, want := range map[string]string{
 		"/a/b.onnx": "file:///a/b.onnx", "/a b": "file:///a%20b", "/\xff\n": "file:///%FF%0A", "/ü": "file:///%C3%BC", "/a#?%": "file:///a%23%3F%25",

@@ -123,6 +123,10 @@ func sourceVerdicts(o *runner.Observation, artifacts []Artifact) map[model.Opera
 			continue
 		}
 		for _, v := range artifact.Model.Elimination {
+			// What a file cannot hold says nothing of how the model was trained.
+			if v.Mode == model.NotRepresentable {
+				v.Status, v.Mode = model.Unknown, model.None
+			}
 			learn(v.Operation, EliminationSide{Status: v.Status, Mode: v.Mode, Evidence: append([]string{}, v.Evidence...)})
 		}
 	}

@@ -15,7 +15,7 @@ import (
 // plannedVerbs are names that later versions will use. They are taken already,
 // so that no command line changes its meaning then.
 var plannedVerbs = []string{
-	"diff", "reproduce", "parity", "attach", "fetch", "export", "card", "inspect", "review", "policy", "init",
+	"diff", "reproduce", "parity", "attach", "fetch", "export", "card", "review", "policy", "init",
 	"config", "explain", "list", "log", "ledger", "serve", "schema", "selftest", "check", "man",
 }
 
@@ -42,6 +42,7 @@ below is meant, and "convrun -- NAME" or "convrun ./NAME" runs a program.`
 		newRunCommand(),
 		newVerifyCommand(),
 		newShowCommand(),
+		newInspectCommand(),
 		newReportCommand(),
 		newSignCommand(),
 		newKeygenCommand(),

@@ -7,6 +7,10 @@ import "slices"
 const (
 	ModelUnreadable        = "CR-MODEL-UNREADABLE"
 	PartProblem            = "CR-MODEL-PART"
+	TensorLayout           = "CR-MODEL-LAYOUT"
+	OptimizerStored        = "CR-MODEL-OPTIMIZER-STATE"
+	PickleCall             = "CR-PICKLE-CALL"
+	PickleClass            = "CR-PICKLE-CLASS"
 	DropoutActive          = "CR-ONNX-DROPOUT-TRAINING"
 	DropoutLeft            = "CR-ONNX-DROPOUT-LEFT"
 	DropoutSwitch          = "CR-ONNX-DROPOUT-SWITCH"
@@ -22,6 +26,14 @@ const (
 	UncalledFunction       = "CR-ONNX-FUNCTION-UNCALLED"
 	OverridableInitializer = "CR-ONNX-INITIALIZER-OVERRIDABLE"
 	GraphTooLarge          = "CR-ONNX-GRAPH-TOO-LARGE"
+	FlowDropoutActive      = "CR-GRAPH-DROPOUT-TRAINING"
+	FlowBatchNormActive    = "CR-GRAPH-BN-TRAINING"
+	FlowSwitch             = "CR-GRAPH-SWITCH"
+	FlowTraining           = "CR-GRAPH-TRAINING"
+	FlowRandom             = "CR-GRAPH-RANDOM"
+	FlowUnknownOperator    = "CR-GRAPH-UNKNOWN-OPERATOR"
+	FlowTooLarge           = "CR-GRAPH-TOO-LARGE"
+	QuantizedTensors       = "CR-TFLITE-QUANTIZED"
 )
 
 // The severities of findings.
@@ -38,6 +50,10 @@ var findingKinds = []struct {
 }{
 	{ModelUnreadable, severityError, "the file was recognised as a model and cannot be read"},
 	{PartProblem, severityError, ""},
+	{TensorLayout, severityError, "where tensors lie in the file does not fit their types and shapes, or each other"},
+	{PickleCall, severityError, "whoever loads the file runs what it names, and what it names can do anything to the machine"},
+	{PickleClass, severityWarning, "the file names classes that are neither plain data nor PyTorch's layers: loading it runs their code, and what they compute is not in the file"},
+	{OptimizerStored, severityError, "the file holds an optimizer's state, which only training needs"},
 	{DropoutActive, severityError, "dropout acts in this file; ONNX Runtime's default optimizer may hide that by removing a Dropout node, other runtimes and settings do not"},
 	{DropoutLeft, severityNote, "a Dropout node without a mode is left in the graph, as exports in training mode leave it; runtimes pass values through it unchanged"},
 	{DropoutSwitch, severityWarning, "whether dropout acts is decided when the model runs"},
@@ -53,6 +69,14 @@ var findingKinds = []struct {
 	{UncalledFunction, severityNote, "the file defines a function that nothing calls"},
 	{OverridableInitializer, severityNote, "initializers are also listed as inputs, so that whoever runs the model can replace them"},
 	{GraphTooLarge, severityWarning, "the graph was not judged: written out, its functions have more nodes than are looked at"},
+	{FlowDropoutActive, severityError, "dropout acts in this file"},
+	{FlowBatchNormActive, severityError, "batch normalization uses the statistics of each batch or changes them, so that one sample's result depends on the others"},
+	{FlowSwitch, severityWarning, "whether a training-specific operation acts is decided when the model runs"},
+	{FlowTraining, severityError, "the graph computes gradients or changes weights, which only training needs"},
+	{FlowRandom, severityWarning, "the graph draws random numbers, and it could not be told what for"},
+	{FlowUnknownOperator, severityWarning, "what an operator does is not known, neither by the format nor from the file"},
+	{FlowTooLarge, severityWarning, "the graph was not judged: with what it calls written out, it has more nodes than are looked at"},
+	{QuantizedTensors, severityNote, ""},
 }
 
 // find adds the finding id; message may be empty when the table has one. What

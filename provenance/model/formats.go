@@ -1,6 +1,7 @@
 package model
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -38,6 +39,9 @@ type Format struct {
 	inspect func(path string, format Format) (*Model, error)
 }
 
+// ErrNoModel is what Inspect wraps when a file is of none of Formats.
+var ErrNoModel = errors.New("expected a model, found none of the formats that are recognised")
+
 // Formats lists every format that is recognised. Detect takes the first row
 // that matches; the order matters only where a comment says so. All are told
 // by content. The file's name decides in one place alone: an HDF5 file is
@@ -45,7 +49,7 @@ type Format struct {
 // reach of a short search, by the ending .h5, .hdf5 or .keras.
 var Formats = []Format{
 	{Name: "onnx", Purpose: ForDeployment, Mark: "ModelProto: a version in field 1, a graph in field 7, and each field as onnx.proto has it", detect: detectONNX, inspect: inspectONNX},
-	{Name: "tflite", Purpose: ForDeployment, Mark: `"TFL3" at byte 4`, detect: magicAt(4, "TFL3"), inspect: inspectUnread},
+	{Name: "tflite", Purpose: ForDeployment, Mark: `"TFL3" at byte 4`, detect: magicAt(4, "TFL3"), inspect: inspectTFLite},
 	{Name: "openvino", Purpose: ForDeployment, Untried: true, Mark: "XML whose root element is <net version=…>", detect: detectOpenVINO, inspect: inspectOpenVINO},
 	{Name: "coreml", Purpose: ForDeployment, Untried: true, Mark: "specification Model: a description and a model type of field 200 or more", detect: detectCoreML, inspect: inspectUnread},
 	{Name: "coreml", Purpose: ForDeployment, Directory: true, Untried: true, Mark: "Manifest.json with rootModelIdentifier", detect: detectPackage, inspect: inspectPackage},
@@ -56,9 +60,10 @@ var Formats = []Format{
 	{Name: "keras", Purpose: ForTraining, Mark: "zip with metadata.json and config.json", detect: detectKeras, inspect: inspectUnread},
 	{Name: "keras_h5", Purpose: ForTraining, Mark: "HDF5 signature and Keras attributes", detect: detectKerasH5, inspect: inspectUnread},
 	{Name: "pt2", Purpose: ForTraining, Mark: "zip with NAME/archive_format, or serialized_exported_program.json", detect: detectPT2, inspect: inspectUnread},
-	{Name: "torchscript", Purpose: ForTraining, Mark: "zip with NAME/data.pkl and NAME/constants.pkl or NAME/code/", detect: detectTorchScript, inspect: inspectUnread},
-	{Name: "torch", Purpose: ForTraining, Mark: "zip with NAME/data.pkl alone, or the magic number of torch.save's old format", detect: detectTorch, inspect: inspectUnread},
-	{Name: "safetensors", Purpose: ForTraining, Untried: true, Mark: "a length of 8 bytes, then a JSON object of that length", detect: detectSafetensors, inspect: inspectUnread},
+	{Name: "torchscript", Purpose: ForTraining, Mark: "zip with NAME/data.pkl and NAME/constants.pkl or NAME/code/", detect: detectTorchScript, inspect: inspectTorchScript},
+	{Name: "torch", Purpose: ForTraining, Mark: "zip with NAME/data.pkl alone, or the magic number of torch.save's old format", detect: detectTorch, inspect: inspectTorch},
+	{Name: "safetensors", Purpose: ForTraining, Mark: "a length of 8 bytes, then a JSON object of that length", detect: detectSafetensors, inspect: inspectSafetensors},
+	{Name: "safetensors", Purpose: ForTraining, Mark: "JSON object with weight_map, of files that end in .safetensors", detect: detectSafetensorsIndex, inspect: inspectSafetensorsIndex},
 }
 
 // notRead stands where a format is recognised but not read in depth yet.
@@ -98,7 +103,7 @@ func Inspect(path string) (*Model, error) {
 		return nil, err
 	}
 	if !ok {
-		return nil, fmt.Errorf("inspect %s: expected a model, found none of the formats that are recognised", path)
+		return nil, fmt.Errorf("inspect %s: %w", path, ErrNoModel)
 	}
 	m, err := format.inspect(root, format)
 	if err != nil {

@@ -30,7 +30,8 @@ type Model struct {
 	Operators map[string]int `json:"operators"`
 	// Parameters is the number of scalars stored in all initializers of the
 	// graph and its sub-graphs, external ones included; of a sparse one its
-	// stored values count. -1 is unknown.
+	// stored values count, and of a file of weights all its tensors but those
+	// that an optimizer keeps. -1 is unknown.
 	Parameters int64 `json:"parameters"`
 	// Main is the model's main file, slash-separated and relative to the
 	// model's folder: the directory of a directory format, else the folder that

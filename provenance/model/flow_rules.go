@@ -1,0 +1,298 @@
+package model
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// ledger collects what one file says about the operations.
+type ledger struct {
+	*Model
+	hits map[Operation][]hit
+}
+
+func newLedger(m *Model) *ledger { return &ledger{m, map[Operation][]hit{}} }
+
+func (l *ledger) hit(op Operation, status Status, mode Mode, format string, arguments ...any) {
+	l.hits[op] = append(l.hits[op], hit{status, mode, fmt.Sprintf(format, arguments...)})
+}
+
+// close turns what was collected into the model's verdicts.
+func (l *ledger) close() {
+	for _, op := range Operations {
+		l.Elimination = append(l.Elimination, judge(op, l.hits[op]))
+	}
+	l.sortFindings()
+}
+
+// inspector looks at one flow, and writes what it sees into the ledger.
+type inspector struct {
+	*ledger
+	*flow
+	// clips are the steps that were seen to compute the norm of a gradient.
+	clips map[*step]bool
+}
+
+// graph judges one entry point: dropout and batch normalization, and what only
+// training needs, for which trains tells whether there is any.
+func (l *ledger) graph(f *flow) (trains bool) {
+	e := &inspector{l, f, map[*step]bool{}}
+	if f.tooLarge == "" {
+		trains = e.training()
+		for i := range f.steps {
+			e.judge(&f.steps[i])
+		}
+	}
+	if f.tooLarge != "" {
+		e.find(FlowTooLarge, "", f.tooLarge)
+		for _, op := range Operations {
+			l.hit(op, Unknown, None, "unknown: %s%s", f.tooLarge, e.where())
+		}
+		return true
+	}
+	n := len(f.steps)
+	l.hit(Dropout, Absent, None, "nodes looked at%s: %d; none draws a random mask", e.where(), n)
+	l.hit(BatchNormalization, Absent, None, "nodes looked at%s: %d; none normalizes a batch or computes statistics over one", e.where(), n)
+	return trains
+}
+
+// where says which entry point is spoken of, when there are several.
+func (e *inspector) where() string {
+	if e.entry == "" {
+		return ""
+	}
+	return " in " + e.entry
+}
+
+func (e *inspector) describe(s *step) string {
+	text := s.describe() + e.where()
+	if c := e.choice(s); c != noDatum {
+		text += ", which runs or not by " + quote(e.values[e.source(c)].name)
+	}
+	return text
+}
+
+// acts records an operation that is in its training form; one that a switch
+// can turn off is unknown.
+func (e *inspector) acts(op Operation, finding string, s *step, why string) {
+	text := e.describe(s) + ": " + why
+	if e.choice(s) != noDatum {
+		e.hit(op, Unknown, None, "unknown: %s", text)
+		e.find(FlowSwitch, "", text)
+		return
+	}
+	e.hit(op, Present, Training, "%s", text)
+	e.find(finding, "", text)
+}
+
+func (e *inspector) judge(s *step) {
+	if !s.live {
+		switch {
+		case s.is(doesNormalize):
+			e.hit(BatchNormalization, Present, Latent, "%s: no output of the model depends on it", e.describe(s))
+		case s.is(doesDraw):
+			e.hit(Dropout, Present, Latent, "%s: random numbers on which no output of the model depends", e.describe(s))
+		}
+		return
+	}
+	switch {
+	case s.is(isOpaque):
+		e.find(FlowUnknownOperator, "", e.describe(s))
+		for _, op := range Operations {
+			e.hit(op, Unknown, None, "unknown: what %s does", e.describe(s))
+		}
+	case s.is(doesDraw):
+		e.randomMask(s)
+	case s.is(doesNormalize):
+		e.normalization(s)
+	case s.is(doesReduce):
+		e.statistics(s)
+	case s.is(doesAssign):
+		if name := e.flow.variable(s.in(0)); isStatistic(name) {
+			e.acts(BatchNormalization, FlowBatchNormActive, s, "writes the variable "+quote(name))
+		}
+	case s.is(doesRoot):
+		e.storedStatistics(s)
+	case s.is(doesWeigh):
+		e.foldedName(s)
+	}
+}
+
+// randomMask judges a step that draws random numbers: when they are compared
+// with something and then multiply or select a value, that is dropout.
+func (e *inspector) randomMask(s *step) {
+	compared := map[int]bool{}
+	var mask string
+	e.forward(s.outputs, maskHops, func(next *step, through int) bool {
+		binary := compared[through] || next.is(doesCompare)
+		if binary && next.is(doesApply) && e.others(next, compared) {
+			mask = next.describe()
+			return false
+		}
+		if !next.is(doesShapeMask | doesPass) {
+			return false
+		}
+		for _, v := range next.outputs {
+			compared[v] = compared[v] || binary
+		}
+		return true
+	})
+	if mask != "" {
+		e.acts(Dropout, FlowDropoutActive, s, "a random mask, applied by "+mask)
+		return
+	}
+	e.hit(Dropout, Unknown, None, "unknown: what the random numbers of %s are for", e.describe(s))
+	e.find(FlowRandom, "", e.describe(s))
+}
+
+// others tells whether the step has an input that varies and is not a mask
+// itself.
+func (e *inspector) others(s *step, masks map[int]bool) bool {
+	return slices.ContainsFunc(s.inputs, func(v int) bool { return v != noDatum && e.values[v].varies && !masks[v] })
+}
+
+// normalization judges an operator of batch normalization.
+func (e *inspector) normalization(s *step) {
+	switch {
+	case s.trains && e.betweenReshapes(s):
+		e.hit(BatchNormalization, Unknown, None, "unknown: %s: %s, but between two reshapes, as layer normalization is written", e.describe(s), s.why)
+	case s.trains:
+		e.acts(BatchNormalization, FlowBatchNormActive, s, s.why)
+	case e.values[s.in(3)].varies || e.values[s.in(4)].varies:
+		e.acts(BatchNormalization, FlowBatchNormActive, s, s.why+", but its statistics are computed when the model runs")
+	default:
+		e.hit(BatchNormalization, Present, Inference, "%s: %s, its statistics are stored", e.describe(s), s.why)
+	}
+}
+
+func (e *inspector) betweenReshapes(s *step) bool {
+	v := e.values[s.in(0)]
+	if v.origin != computed || !e.steps[v.by].is(doesReshape) || len(s.outputs) == 0 {
+		return false
+	}
+	users := e.values[s.outputs[0]].used
+	return len(users) > 0 && !slices.ContainsFunc(users, func(i int) bool { return !e.steps[i].is(doesReshape) })
+}
+
+// statistics judges a mean or a sum: over the batch, and then under a square
+// root, it is the variance of a batch normalization that was written out.
+func (e *inspector) statistics(s *step) {
+	if e.clips[s] || !e.values[s.in(0)].varies {
+		return
+	}
+	over := e.batchAxis(s)
+	if over == never {
+		return
+	}
+	var root string
+	e.forward(s.outputs, varianceHops, func(next *step, _ int) bool {
+		if next.is(doesRoot) {
+			root = next.describe()
+			return false
+		}
+		return next.is(doesScale | doesPass)
+	})
+	switch {
+	case root == "":
+	case over == always:
+		e.acts(BatchNormalization, FlowBatchNormActive, s, "statistics over axis 0, the batch, used by "+root)
+	default:
+		e.hit(BatchNormalization, Unknown, None, "unknown: whether the axes of %s, used by %s, include the batch", e.describe(s), root)
+	}
+}
+
+// batchAxis tells whether a reduction is over axis 0 and keeps another axis.
+// Where the rank is not known, axes that are the last ones without a gap are
+// those of layer normalization, and axis 0 counts as the batch when the
+// reduction keeps its dimensions, as the statistics of a batch do and the norm
+// of a whole tensor does not.
+func (e *inspector) batchAxis(s *step) certainty {
+	axes, ok := e.integers(s.in(1))
+	rank := e.values[s.in(0)].rank
+	switch {
+	case s.allAxes:
+		return never
+	case !ok:
+		return perhaps
+	}
+	set := map[int64]bool{}
+	for _, a := range axes {
+		if a < 0 && rank >= 0 {
+			a += int64(rank)
+		}
+		set[a] = true
+	}
+	switch {
+	case set[0] && rank >= 0 && len(set) >= rank:
+		return never
+	case set[0] && (rank >= 0 || s.keepsDims):
+		return always
+	case set[0]:
+		return perhaps
+	}
+	fromEnd := []int64{}
+	for a := range set {
+		if a < 0 {
+			fromEnd = append(fromEnd, -a)
+		}
+	}
+	slices.Sort(fromEnd)
+	for i, a := range fromEnd {
+		if a != int64(i)+1 {
+			return perhaps
+		}
+	}
+	return never
+}
+
+// isStatistic tells by its name whether a variable is the running mean or
+// variance of a batch normalization.
+func isStatistic(name string) bool {
+	return containsAny(name, "moving_mean", "moving_var", "running_mean", "running_var")
+}
+
+func containsAny(s string, parts ...string) bool {
+	return slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(s, p) })
+}
+
+// storedStatistics records the square root of a stored variance: batch
+// normalization that was written out, in inference form. It goes by names, and
+// passes no more than "absent" does.
+func (e *inspector) storedStatistics(s *step) {
+	v := s.in(0)
+	if e.values[v].varies {
+		return
+	}
+	for range varianceHops {
+		by := e.maker(v)
+		if by == nil {
+			break
+		}
+		if by.is(doesRead) {
+			if name := e.flow.variable(by.in(0)); isStatistic(name) {
+				e.hit(BatchNormalization, Present, Inference, "%s: of the variable %s, which is stored", e.describe(s), quote(name))
+				return
+			}
+			break
+		}
+		if !by.is(doesScale) {
+			break
+		}
+		v = by.in(0)
+	}
+	if name := e.values[e.source(v)].name; isStatistic(name) || containsAny(s.name, "batchnorm") {
+		e.hit(BatchNormalization, Present, Inference, "%s: of %s, which is stored; by its name alone", e.describe(s), quote(name))
+	}
+}
+
+// foldedName records weights named after a batch normalization.
+func (e *inspector) foldedName(s *step) {
+	for _, v := range s.inputs {
+		d := &e.values[e.source(v)]
+		if d.origin == constant && containsAny(d.name, "batchnorm", "FusedBatchNorm", "batch_norm") {
+			e.hit(BatchNormalization, Folded, None, "%s: constant %s, as converters name what they merged; by its name alone", e.describe(s), quote(d.name))
+			return
+		}
+	}
+}

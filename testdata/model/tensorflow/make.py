@@ -1,0 +1,195 @@
+"""Makes the TensorFlow fixtures of this folder again.
+
+    python make.py              with tensorflow and keras
+
+The versions are those of testdata/python/tensorflow.txt. Files go beside this
+script, or to the folder given as the argument.
+
+The network of most files is conv1 → bn1 → ReLU → dropout → conv2 → ReLU → bn2 →
+pool → dropout → fc: bn1 can be merged into conv1, bn2 cannot. `inference` and
+`training` are the mode in which the model was traced.
+"""
+import os
+import pathlib
+import random
+import sys
+import warnings
+
+warnings.filterwarnings("ignore")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+OUT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__)))
+
+IMAGE = tf.TensorSpec((None, 8, 8, 1), tf.float32, name="x")
+ROW = tf.TensorSpec((None, 4), tf.float32, name="x")
+
+
+def network(regularizer=None):
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(0)
+    return keras.Sequential([
+        keras.Input((8, 8, 1)),
+        layers.Conv2D(2, 3, use_bias=False, name="conv1", kernel_regularizer=regularizer),
+        layers.BatchNormalization(name="bn1"),
+        layers.ReLU(),
+        layers.Dropout(0.25, name="drop1", seed=1),
+        layers.Conv2D(3, 3, activation="relu", name="conv2"),
+        layers.BatchNormalization(name="bn2"),
+        layers.GlobalAveragePooling2D(),
+        layers.Dropout(0.5, name="drop2", seed=2),
+        layers.Dense(2, name="fc"),
+    ])
+
+
+class Traced(tf.Module):
+    """A model with one function, which runs it in one mode."""
+
+    def __init__(self, model, training):
+        super().__init__()
+        self.model = model
+        self.seeds = [layer.seed_generator.state.value for layer in model.layers if hasattr(layer, "seed_generator")]
+        self.call = tf.function(lambda x: model(x, training=training), input_signature=[IMAGE])
+
+    def signatures(self, *names):
+        return {name: getattr(self, name).get_concrete_function() for name in names}
+
+
+# --- TFLite -----------------------------------------------------------------
+
+def tflite(name, function, module=None, flex=False):
+    lite(name, tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], module), flex)
+
+
+def lite(name, converter, flex=False, **settings):
+    if flex:
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
+    for key, value in settings.items():
+        setattr(converter, key, value)
+    (OUT / f"{name}.tflite").write_bytes(converter.convert())
+
+
+class Trainer(tf.Module):
+    """A model that a device goes on training, with a function for each task:
+    https://www.tensorflow.org/lite/examples/on_device_training/overview."""
+
+    def __init__(self, clip=False, decay=False):
+        super().__init__()
+        self.w = tf.Variable([[0.5], [0.25], [0.125], [1.0]], name="w")
+        self.b = tf.Variable([0.0], name="b")
+        self.clip, self.decay = clip, decay
+
+    @tf.function(input_signature=[ROW, tf.TensorSpec((None, 1), tf.float32, name="y")])
+    def train(self, x, y):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(tf.matmul(x, self.w) + self.b - y))
+            if self.decay:
+                loss += 0.01 * tf.reduce_sum(tf.square(self.w))
+        gradients = tape.gradient(loss, [self.w, self.b])
+        if self.clip:
+            gradients, _ = tf.clip_by_global_norm(gradients, 1.0)
+        for variable, gradient in zip([self.w, self.b], gradients):
+            variable.assign_sub(0.1 * gradient)
+        return {"loss": loss}
+
+    @tf.function(input_signature=[ROW])
+    def infer(self, x):
+        return {"output": tf.matmul(x, self.w) + self.b}
+
+    @tf.function(input_signature=[tf.TensorSpec((), tf.string, name="checkpoint_path")])
+    def save(self, checkpoint_path):
+        tf.raw_ops.Save(filename=checkpoint_path, tensor_names=["w", "b"], data=[self.w.read_value(), self.b.read_value()])
+        return {"checkpoint_path": checkpoint_path}
+
+    @tf.function(input_signature=[tf.TensorSpec((), tf.string, name="checkpoint_path")])
+    def restore(self, checkpoint_path):
+        for name, variable in (("w", self.w), ("b", self.b)):
+            variable.assign(tf.raw_ops.Restore(file_pattern=checkpoint_path, tensor_name=name, dt=tf.float32))
+        return {"w": self.w.read_value()}
+
+    def signatures(self, *names):
+        return {name: getattr(self, name).get_concrete_function() for name in names}
+
+
+def from_signatures(name, module, *names):
+    import tempfile
+    with tempfile.TemporaryDirectory() as folder:
+        tf.saved_model.save(module, folder, signatures=module.signatures(*names))
+        lite(name, tf.lite.TFLiteConverter.from_saved_model(folder), flex=True, experimental_enable_resource_variables=True)
+
+
+def function(spec, call):
+    return tf.function(call, input_signature=[spec])
+
+
+def fused(x, training):
+    return fused_all(x, training)[0]
+
+
+def fused_all(x, training):
+    """All outputs of the operator: TFLite has no operators for those behind the first."""
+    ones, zeros = tf.constant([1.0]), tf.constant([0.0])
+    empty = tf.constant([], tf.float32)
+    made = tf.raw_ops.FusedBatchNormV3(x=x, scale=ones, offset=zeros, mean=empty if training else zeros + 0.5,
+                                       variance=empty if training else ones * 2, is_training=training)
+    return made.y, made.reserve_space_1, made.reserve_space_2
+
+
+# Functions that show one rule each; they are written in several formats.
+def rules():
+    w = tf.constant(np.arange(8, dtype=np.float32).reshape(4, 2))
+    image = lambda call: (IMAGE, call)
+    row = lambda call: (ROW, call)
+
+    def batch_statistics(x):
+        mean, variance = tf.nn.moments(x, [0])
+        return (x - mean) * tf.math.rsqrt(variance + 1e-3)
+
+    def layer_statistics(x):
+        mean, variance = tf.nn.moments(x, [-1], keepdims=True)
+        return (x - mean) * tf.math.rsqrt(variance + 1e-3)
+
+    return {
+        "plain": row(lambda x: tf.matmul(x, w)),
+        "dropout": row(lambda x: tf.nn.dropout(tf.matmul(x, w), 0.4, seed=1)),
+        "dropout_stateless": row(lambda x: tf.nn.experimental.stateless_dropout(tf.matmul(x, w), 0.4, seed=[1, 2])),
+        "noise": row(lambda x: x + tf.random.normal(tf.shape(x), seed=1)),
+        "batch_statistics": row(batch_statistics),
+        "layer_statistics": row(layer_statistics),
+        "fused_inference": image(lambda x: fused(x, False)),
+        "fused_training": image(lambda x: fused(x, True)),
+        "branch": row(lambda x: tf.cond(tf.reduce_sum(x) > 0, lambda: tf.nn.dropout(x, 0.4, seed=1), lambda: x * 2)),
+        "loop": row(lambda x: tf.while_loop(lambda i, v: i < 3, lambda i, v: (i + 1, tf.nn.dropout(v, 0.4, seed=1)), [0, x])[1]),
+        "norm_of_activation": row(lambda x: x / tf.sqrt(tf.reduce_sum(tf.square(x)))),
+        "clip_of_activation": row(lambda x: tf.clip_by_value(tf.matmul(x, w), 0.0, 6.0)),
+    }
+
+
+def tflite_fixtures():
+    model = network()
+    lite("network_inference", tf.lite.TFLiteConverter.from_keras_model(model))
+    tflite("network_variables", Traced(model, False).call, model)
+    from_signatures("network_training", Traced(model, True), "call")
+    for name, (spec, call) in rules().items():
+        tflite(name, function(spec, call), flex=name in ("dropout_stateless", "fused_training"))
+    quantized = network()
+    converter = tf.lite.TFLiteConverter.from_keras_model(quantized)
+    samples = np.linspace(0, 1, 64, dtype=np.float32).reshape(1, 8, 8, 1)
+    lite("network_int8", converter, optimizations=[tf.lite.Optimize.DEFAULT],
+         representative_dataset=lambda: iter([[samples]]))
+    tflite("fused_flex_training", function(IMAGE, lambda x: fused_all(x, True)), flex=True)
+    tflite("fused_flex_inference", function(IMAGE, lambda x: fused_all(x, False)), flex=True)
+    from_signatures("device_training", Trainer(), "train", "infer", "save", "restore")
+    from_signatures("device_clipping", Trainer(clip=True), "train", "infer")
+    from_signatures("device_decay", Trainer(decay=True), "train")
+    from_signatures("device_infer", Trainer(), "infer", "restore")
+
+
+if __name__ == "__main__":
+    random.seed(0)
+    tflite_fixtures()
