@@ -68,7 +68,7 @@ func openLog(path string, trust trustOptions) (*openedLog, error) {
 		}
 		verified, err := sign.Verify(data, sign.Trust{Key: key})
 		if err != nil {
-			return nil, damaged(fmt.Errorf("%s: %w", path, err))
+			return nil, advise(fmt.Errorf("%s: %w", path, err))
 		}
 		log.verified, log.payload = &verified, verified.Payload()
 	}
@@ -78,13 +78,15 @@ func openLog(path string, trust trustOptions) (*openedLog, error) {
 	return log, nil
 }
 
-// damaged adds, where a log cannot be read at all, where another copy may be.
-func damaged(err error) error {
-	dir, dirErr := stateDir()
-	if !errors.Is(err, sign.ErrMalformed) || dirErr != nil {
-		return err
+// advise adds what to do when a log is not what its signer signed.
+func advise(err error) error {
+	switch dir, dirErr := stateDir(); {
+	case errors.Is(err, sign.ErrMalformed) && dirErr == nil:
+		return withHint(err, "this is no whole log; take another copy of it (those of this user's own runs are in %s)", filepath.Join(dir, "logs"))
+	case errors.Is(err, sign.ErrRefused):
+		return withHint(err, "if somebody else signed it whom you trust: --key signer.pub; else do not rely on it")
 	}
-	return withHint(err, "this is no whole log; take another copy of it (those of this user's own runs are in %s)", filepath.Join(dir, "logs"))
+	return err
 }
 
 func noLog(path string) error {
@@ -121,7 +123,8 @@ func logOf(file string) (log, artifact string) {
 func mustExist(path string) error {
 	_, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return withStatus(exitFailed, fmt.Errorf("%s: expected the file that its log speaks of, found none", path))
+		return withStatus(exitFailed, withHint(fmt.Errorf("%s: expected the file that its log speaks of, found none", path),
+			"was it moved or renamed? name it where it is, and its log with --log"))
 	}
 	return err
 }

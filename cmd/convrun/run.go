@@ -95,6 +95,8 @@ func runConversion(ctx context.Context, options runOptions, argv []string) error
 		err := fmt.Errorf("%s: %s", argv[0], observation.StartError)
 		if verbs := newRoot().SuggestionsFor(argv[0]); len(verbs) > 0 {
 			err = withHint(err, "did you mean: convrun %s", strings.Join(verbs, ", convrun "))
+		} else if observation.ExitCode == 127 {
+			err = withHint(err, "is it installed, and its folder in $PATH?")
 		}
 		return withStatus(observation.ExitCode, err)
 	}

@@ -216,7 +216,8 @@ func (v *verdict) complain(artifact string) error {
 	if len(bad) == 0 {
 		return nil
 	}
-	return withStatus(status, fmt.Errorf("%s: %s", artifact, strings.Join(bad, "; ")))
+	return withStatus(status, withHint(fmt.Errorf("%s: %s", artifact, strings.Join(bad, "; ")),
+		"take the files from where they were released, or convert again under convrun if the change is meant"))
 }
 
 func (f fileResult) complaint() string {
