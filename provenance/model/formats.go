@@ -51,7 +51,7 @@ var Formats = []Format{
 	{Name: "coreml", Purpose: ForDeployment, Directory: true, Untried: true, Mark: "Manifest.json with rootModelIdentifier", detect: detectPackage, inspect: inspectPackage},
 	{Name: "gguf", Purpose: ForDeployment, Untried: true, Mark: `"GGUF" at byte 0`, detect: magicAt(0, "GGUF"), inspect: inspectUnread},
 	{Name: "tensorrt", Purpose: ForDeployment, Untried: true, Mark: `"ftrt" or "ptrt" at byte 0`, detect: detectTensorRT, inspect: inspectUnread},
-	{Name: "graphdef", Purpose: ForDeployment, Mark: "GraphDef: nodes with a name and an operator in field 1", detect: detectGraphDef, inspect: inspectUnread},
+	{Name: "graphdef", Purpose: ForDeployment, Mark: "GraphDef: nodes with a name and an operator in field 1", detect: detectGraphDef, inspect: inspectGraphDef},
 	{Name: "saved_model", Purpose: ForTraining, Directory: true, Mark: "saved_model.pb or saved_model.pbtxt", detect: detectSavedModel, inspect: inspectSavedModel},
 	{Name: "keras", Purpose: ForTraining, Mark: "zip with metadata.json and config.json", detect: detectKeras, inspect: inspectUnread},
 	{Name: "keras_h5", Purpose: ForTraining, Mark: "HDF5 signature and Keras attributes", detect: detectKerasH5, inspect: inspectUnread},
