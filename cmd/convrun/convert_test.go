@@ -180,7 +180,7 @@ func TestKerasModelConvertedByPythonIsLogged(t *testing.T) {
 	}, known)
 	w.checkCalls(st, known)
 	w.checkModel(st.Predicate.FrozenModels[0], known.Models["net.onnx"])
-	w.checkElimination(st, noTrainingState(model.Unknown, map[model.Operation]row{
+	w.checkElimination(st, noTrainingState(model.Absent, map[model.Operation]row{
 		model.Dropout:            {"pass", model.Eliminated, model.None, model.Present},
 		model.BatchNormalization: {"pass", model.Folded, model.None, model.Present},
 	}))

@@ -32,7 +32,7 @@ func newKerasReader(l *ledger) *kerasReader {
 // kerasLayers are the classes of Keras's own layers and models, those of Keras
 // 2 included, https://keras.io/api/layers/.
 var kerasLayers = words(`
-Activation ActivityRegularization Add AdditiveAttention AlphaDropout Attention AutoContrast Average AveragePooling1D
+Activation ActivityRegularization Add AdditiveAttention AlphaDropout Attention AugMix AutoContrast Average AveragePooling1D
 AveragePooling2D AveragePooling3D BatchNormalization BatchNormalizationV1 BatchNormalizationV2 Bidirectional CategoryEncoding CenterCrop
 Concatenate Conv1D Conv1DTranspose Conv2D Conv2DTranspose Conv3D Conv3DTranspose ConvLSTM1D ConvLSTM2D ConvLSTM3D
 Cropping1D Cropping2D Cropping3D CuDNNGRU CuDNNLSTM CutMix Dense DenseFeatures DepthwiseConv1D DepthwiseConv2D Discretization Dot
@@ -49,6 +49,37 @@ Sequential SimpleRNN SimpleRNNCell Softmax Solarization SpatialDropout1D Spatial
 SpectralNormalization StackedRNNCells StringLookup Subtract SyncBatchNormalization TextVectorization ThresholdedReLU
 TimeDistributed UnitNormalization UpSampling1D UpSampling2D UpSampling3D Wrapper ZeroPadding1D ZeroPadding2D ZeroPadding3D
 TFOpLambda SlicingOpLambda TensorFlowOpLayer InstanceMethod ClassMethod`)
+
+// kerasOperations are the classes of what keras.ops does to a symbolic value,
+// which stand among the layers of a model; those that call a function of the
+// program, such as Map, are left out, and none of the others draws random
+// numbers. From Keras 3.12.
+var kerasOperations = words(`
+Abs Absolute Add AffineTransform All Amax Amin Angle Any Append Arange Arccos Arccosh Arcsin Arcsinh Arctan Arctan2
+Arctanh Argmax Argmin Argpartition Argsort Array Average AveragePool Bartlett BatchNorm BinaryCrossentropy Bincount
+BitwiseAnd BitwiseInvert BitwiseLeftShift BitwiseNot BitwiseOr BitwiseRightShift BitwiseXor Blackman BroadcastTo
+CTCDecode CTCLoss Cast CategoricalCrossentropy Cbrt Ceil Celu Cholesky CholeskyInverse Clip Concatenate Conj Conjugate
+Conv ConvTranspose ConvertToTensor Copy Corrcoef Correlate Cos Cosh CountNonzero CropImages Cross Cumprod Cumsum
+Deg2rad DepthwiseConv Det Diag Diagflat Diagonal Diff Digitize Divide DivideNoNan Dot DotProductAttention Eig Eigh
+Einsum ElasticTransform Elu Equal Erf Erfinv Exp Exp2 ExpandDims Expm1 ExtractPatches ExtractPatches3D
+ExtractSequences FFT FFT2 Flip Floor FloorDivide Full FullLike GaussianBlur Gcd Gelu GetItem Glu Greater GreaterEqual
+HSVToRGB Hamming Hanning HardShrink HardSigmoid HardSilu HardTanh Heaviside Histogram Hstack Hypot IFFT2 IRFFT ISTFT
+Imag InTopK Inner Inv IsIn Isclose Isfinite Isinf Isnan Isneginf Isposinf Isreal JVP Kaiser Kron LayerNorm Lcm
+LeakyRelu LeftShift Less LessEqual Linspace Log Log10 Log1p Log2 LogSigmoid LogSoftmax Logaddexp Logaddexp2 Logdet
+LogicalAnd LogicalNot LogicalOr LogicalXor Logspace Logsumexp Lstsq LuFactor MapCoordinates Matmul Max MaxPool Maximum
+Mean Median Meshgrid Min Minimum Mod Moments Moveaxis MultiHot Multiply NanToNum Ndim Negative Nonzero Norm Normalize
+NotEqual OneHot OnesLike Outer PSNR Pad PadImages PerspectiveTransform Polar Power Prod Qr Quantile RFFT
+RGBToGrayscale RGBToHSV RMSNorm Ravel Real Rearrange Reciprocal Relu Relu6 Repeat Reshape Resize RightShift Roll Rot90
+Round Rsqrt STFT SVD SaturateCast ScaleAndTranslate Scatter ScatterUpdate SearchSorted SegmentMax SegmentReduction
+SegmentSum Select Selu SeparableConv Sigmoid Sign Signbit Silu Sin Sinh Size Slice SliceUpdate Slogdet SoftShrink
+Softmax Softplus Softsign Solve SolveTriangular Sort SparseCategoricalCrossentropy SparsePlus SparseSigmoid Sparsemax
+Split Sqrt Square Squareplus Squeeze Stack Std StopGradient Subtract Sum Swapaxes Take TakeAlongAxis Tan Tanh
+TanhShrink Tensordot Threshold Tile TopK Trace Transpose Trapezoid Tril Triu TrueDivide Trunc Unfold UnravelIndex
+Unstack Var Vdot View ViewAsComplex ViewAsReal Vstack Where ZerosLike`)
+
+// kerasOpaque are layers of Keras that run what is not described in the
+// configuration.
+var kerasOpaque = words(`Lambda TFSMLayer TorchModuleWrapper JaxLayer FlaxLayer`)
 
 // kerasDropout are the layers that drop or disturb values while a model is
 // trained, with the setting that says how much.
@@ -79,10 +110,6 @@ func (k *kerasReader) object(path, identifier, metadata string) error {
 	}
 	return nil
 }
-
-// model judges a model's configuration and, when it was compiled, the
-// optimizer's.
-func (k *kerasReader) model(config map[string]any) { k.layer(config, 0) }
 
 // layer judges an object of Keras and all within it. An object is a class_name
 // and a config; the layers of a model stand in its config.
@@ -126,14 +153,14 @@ func (k *kerasReader) unread(why string) {
 func (k *kerasReader) judge(object map[string]any, class string, config map[string]any) {
 	name, _ := config["name"].(string)
 	what := shown(class) + " " + quote(name)
-	isLayer := kerasLayers[class]
+	isLayer := kerasLayers[class] || kerasOperations[class] && isNode(object)
 	switch {
 	case isLayer:
 		k.layers[class]++
-	case class == "Lambda":
+	case kerasOpaque[class]:
 		k.layers[class]++
-		k.unread("what " + what + " does: it is a function of the program that made the model")
-	case isCustom(object, class):
+		k.unread("what " + what + " does: it runs another program's function or model")
+	case isNode(object), isCustom(object, class):
 		k.layers[class]++
 		k.unread("what " + what + " does: it is no class of Keras")
 	}
@@ -169,23 +196,22 @@ func (k *kerasReader) stored(op Operation, forced bool, text string) {
 }
 
 // isCustom tells a class of the program that made the model from one of
-// Keras's. Keras 3 states the module, Keras 2 a package before the class.
+// Keras's: Keras 3 states the module, Keras 2 a package before the class.
 func isCustom(object map[string]any, class string) bool {
 	module, stated := object["module"]
-	if strings.Contains(class, ">") {
-		return true
-	}
-	if !stated {
-		// Of Keras 2's objects, layers have a list of nodes or a name; what has
-		// neither is an initializer or the like.
-		_, nodes := object["inbound_nodes"]
-		config, _ := object["config"].(map[string]any)
-		_, named := config["name"].(string)
-		_, trainable := config["trainable"]
-		return nodes || named && trainable
-	}
 	path, _ := module.(string)
-	return path != "keras" && path != "builtins" && !strings.HasPrefix(path, "keras.") && !strings.HasPrefix(path, "keras_") && !strings.HasPrefix(path, "tf_keras")
+	return strings.Contains(class, ">") || stated && path != "keras" && path != "builtins" && !strings.HasPrefix(path, "keras.")
+}
+
+// isNode tells an object that is a layer or an operation of a model from an
+// initializer or the like: it has a list of nodes, or a name and a setting of
+// whether it is trained.
+func isNode(object map[string]any) bool {
+	_, nodes := object["inbound_nodes"]
+	config, _ := object["config"].(map[string]any)
+	_, named := config["name"].(string)
+	_, trainable := config["trainable"]
+	return nodes || named && trainable
 }
 
 // trainsAlways looks in a layer's calls for the argument training=True.

@@ -356,9 +356,91 @@ def graph_fixtures():
             write_graph(name, graph.as_graph_def())
 
 
+# --- Keras ------------------------------------------------------------------
+
+def keras_files(name, model, **settings):
+    model.save(OUT / f"{name}.keras", **settings)
+    model.save(OUT / f"{name}.h5", **settings)
+
+
+@keras.saving.register_keras_serializable("mine")
+class Mine(layers.Layer):
+    def call(self, x):
+        return x
+
+
+def functional():
+    """Each kind of layer that a rule is about, nested and called with training=True."""
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(0)
+    x = keras.Input((5, 4), name="sequence")
+    mask = keras.Input((5,), dtype="bool", name="mask")
+    y = layers.Bidirectional(layers.LSTM(2, return_sequences=True, recurrent_dropout=0.2), name="both")(x, mask=mask)
+    y = layers.TimeDistributed(layers.Dense(2, kernel_regularizer="l1", name="inner"), name="each")(y)
+    inner = keras.Sequential([keras.Input((5, 4)), layers.SpatialDropout1D(0.1, name="spatial"), layers.BatchNormalization(name="nested")], name="block")
+    y = inner(layers.Concatenate(name="join")([y, y]))
+    forced = layers.Dropout(0.3, name="forced")(y, training=True)
+    return keras.Model([x, mask], [layers.Dense(1, name="first")(forced), layers.Flatten(name="second")(y)], name="net")
+
+
+def keras_fixtures():
+    keras_files("inference", plain_network())
+    keras_files("network", small(keras))
+    keras_files("compiled", compiled(keras))
+    keras_files("compiled_without_optimizer", compiled(keras), include_optimizer=False)
+    decayed = small(keras)
+    decayed.compile(keras.optimizers.AdamW(0.01, weight_decay=0.004, clipvalue=0.5), "mse")
+    decayed.fit(np.ones((2, 4), np.float32), np.ones((2, 2), np.float32), verbose=0)
+    keras_files("decayed", decayed)
+    keras_files("functional", functional())
+    custom = keras.Sequential([keras.Input((4,)), Mine(name="mine"), layers.Dense(1)])
+    keras_files("custom", custom)
+    small(keras).save_weights(OUT / "weights_only.weights.h5")
+
+
+def hdf5_fixtures():
+    """What Keras does not write, and other writers of HDF5 do."""
+    import h5py
+    with h5py.File(OUT / "compiled.h5") as old, h5py.File(OUT / "latest.h5", "w", libver="latest") as new:
+        for name in old:
+            old.copy(name, new)
+        for name, value in old.attrs.items():
+            new.attrs[name] = value
+    with h5py.File(OUT / "odd.h5", "w") as f:
+        f.attrs["model_config"] = np.bytes_('{"class_name": "Sequential", "config": {"name": "n", "layers": []}}')
+        f.attrs["long"] = "x" * 1000
+        f.attrs["list"] = ["a", "b"]
+        group = f.create_group("a/b")
+        group["again"] = f["a"]  # a circle
+        group.create_dataset("chunked", data=np.zeros((10, 10), np.float32), chunks=(5, 5), compression="gzip")
+        group.create_dataset("scalar", data=1.0)
+        group.create_dataset("empty", data=h5py.Empty("f4"))
+        f["soft"] = h5py.SoftLink("/a/b/scalar")
+        f["outside"] = h5py.ExternalLink("other.h5", "/x")
+        for i in range(40):
+            f.create_dataset(f"many/{i}", data=np.zeros(i, np.int8))
+    with h5py.File(OUT / "dense.h5", "w", libver="latest") as f:
+        f.attrs["model_config"] = '{"class_name": "Sequential", "config": {"name": "n", "layers": []}}'
+        for i in range(20):
+            f.create_dataset(f"many/{i}", data=np.zeros(i, np.int8))
+
+
+def plain_network():
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(0)
+    return keras.Sequential([keras.Input((4,)), layers.LayerNormalization(), layers.Dense(2, activity_regularizer="l2")])
+
+
+def keras2_files():
+    """With tf_keras 2.21.0, which has to be installed for it."""
+    import tf_keras
+    compiled(tf_keras).save(OUT / "keras2.h5")
+    compiled(tf_keras).save(OUT / "keras2.keras")
+
+
 if __name__ == "__main__":
     random.seed(0)
-    for fixtures in (tflite_fixtures, saved_model_fixtures, graph_fixtures):
+    for fixtures in (tflite_fixtures, saved_model_fixtures, graph_fixtures, keras_fixtures, hdf5_fixtures):
         if len(sys.argv) < 3:
             fixtures()
     if len(sys.argv) > 2:
