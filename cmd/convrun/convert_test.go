@@ -24,11 +24,11 @@ func torchCode() map[string]input {
 	return code("convert_torch.py", "convert_torch_net.py", "convert_modules.py")
 }
 
-// noTrainingState are the operations that a plain ONNX file cannot hold and
-// that a state_dict does not tell.
-func noTrainingState(rows map[model.Operation]row) map[model.Operation]row {
+// noTrainingState adds the rows of the operations that a plain ONNX file cannot
+// hold, and of which the trained model says source: a state_dict tells nothing.
+func noTrainingState(source model.Status, rows map[model.Operation]row) map[model.Operation]row {
 	for _, operation := range []model.Operation{model.GradientClipping, model.LearningRateScheduling, model.WeightRegularization} {
-		rows[operation] = row{"pass", model.Absent, model.NotRepresentable, model.Unknown}
+		rows[operation] = row{"pass", model.Absent, model.NotRepresentable, source}
 	}
 	return rows
 }
@@ -58,7 +58,7 @@ func TestLegacyTorchExportIsLoggedAsItReallyWas(t *testing.T) {
 	w.equal("number of frozen models", len(st.Predicate.FrozenModels), 1)
 	w.checkModel(st.Predicate.FrozenModels[0], known.Models["net.onnx"])
 	w.equal("opset that came out", st.Predicate.FrozenModels[0].Opsets[""], int64(17))
-	w.checkElimination(st, noTrainingState(map[model.Operation]row{
+	w.checkElimination(st, noTrainingState(model.Unknown, map[model.Operation]row{
 		model.Dropout:            {"pass", model.Eliminated, model.None, model.Present},
 		model.BatchNormalization: {"pass", model.Folded, model.None, model.Present},
 	}))
@@ -98,7 +98,7 @@ func TestDynamoExportBindsModelAndExternalData(t *testing.T) {
 	}, known)
 	w.checkCalls(st, known)
 	w.checkModel(st.Predicate.FrozenModels[0], known.Models["net.onnx"])
-	w.checkElimination(st, noTrainingState(map[model.Operation]row{
+	w.checkElimination(st, noTrainingState(model.Unknown, map[model.Operation]row{
 		model.Dropout:            {"pass", model.Eliminated, model.None, model.Present},
 		model.BatchNormalization: {"pass", model.Folded, model.None, model.Present},
 	}))
@@ -144,7 +144,10 @@ func TestSavedModelConvertedByCommandLineIsLogged(t *testing.T) {
 	w.checkCalls(st, known)
 	w.checkModel(st.Predicate.FrozenModels[0], known.Models["m.onnx"])
 	w.equal("opset that came out", st.Predicate.FrozenModels[0].Opsets[""], int64(17))
-	w.checkElimination(st, noTrainingState(map[model.Operation]row{}))
+	w.checkElimination(st, noTrainingState(model.Absent, map[model.Operation]row{
+		model.Dropout:            {"pass", model.Absent, model.None, model.Absent},
+		model.BatchNormalization: {"pass", model.Folded, model.None, model.Present},
+	}))
 	artifacts := st.Predicate.VerifiedLearningModel.Artifacts
 	w.equal("number of files of the learning model", len(artifacts), len(inputs)-1)
 	for _, artifact := range artifacts {
@@ -177,7 +180,7 @@ func TestKerasModelConvertedByPythonIsLogged(t *testing.T) {
 	}, known)
 	w.checkCalls(st, known)
 	w.checkModel(st.Predicate.FrozenModels[0], known.Models["net.onnx"])
-	w.checkElimination(st, noTrainingState(map[model.Operation]row{
+	w.checkElimination(st, noTrainingState(model.Absent, map[model.Operation]row{
 		model.Dropout:            {"pass", model.Eliminated, model.None, model.Present},
 		model.BatchNormalization: {"pass", model.Folded, model.None, model.Present},
 	}))
@@ -363,7 +366,7 @@ func TestTrainingModeExportGetsTheVerdictFail(t *testing.T) {
 	}, known)
 	w.checkCalls(st, known)
 	w.checkModel(st.Predicate.FrozenModels[0], known.Models["net.onnx"])
-	w.checkElimination(st, noTrainingState(map[model.Operation]row{
+	w.checkElimination(st, noTrainingState(model.Unknown, map[model.Operation]row{
 		model.Dropout:            {"fail", model.Present, model.Training, model.Present},
 		model.BatchNormalization: {"fail", model.Present, model.Training, model.Present},
 	}))

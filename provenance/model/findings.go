@@ -34,6 +34,8 @@ const (
 	FlowUnknownOperator    = "CR-GRAPH-UNKNOWN-OPERATOR"
 	FlowTooLarge           = "CR-GRAPH-TOO-LARGE"
 	QuantizedTensors       = "CR-TFLITE-QUANTIZED"
+	StoredOptimizer        = "CR-MODEL-OPTIMIZER-STATE"
+	KerasCustomClass       = "CR-KERAS-CUSTOM-CLASS"
 )
 
 // The severities of findings.
@@ -77,6 +79,8 @@ var findingKinds = []struct {
 	{FlowUnknownOperator, severityWarning, "what an operator does is not known, neither by the format nor from the file"},
 	{FlowTooLarge, severityWarning, "the graph was not judged: with what it calls written out, it has more nodes than are looked at"},
 	{QuantizedTensors, severityNote, ""},
+	{StoredOptimizer, severityNote, "the state of an optimizer is stored, which inference does not need"},
+	{KerasCustomClass, severityWarning, "a class of the model is none of Keras's own, and what it does is not in the file"},
 }
 
 // find adds the finding id; message may be empty when the table has one. What

@@ -29,6 +29,7 @@ const (
 	doesSwitch                           // sends its first input to one of two outputs, by its second one
 	doesMerge                            // takes whichever input arrives
 	doesLoad                             // reads values from a checkpoint
+	keepsRank                            // gives a value of as many dimensions as its inputs have at most
 	isOpaque                             // what it does is not known
 )
 
@@ -57,6 +58,8 @@ type flowValue struct {
 	// graded is set when the value depends on a gradient.
 	graded bool
 	used   []int
+	// behind is one more than the step behind which a constant stands, else 0.
+	behind int
 	rank   int     // -1 is unknown
 	ints   []int64 // of a small constant of integers; nil when not known
 }
@@ -80,6 +83,14 @@ type step struct {
 	// says by what.
 	trains bool
 	why    string
+	// choice is the value that decides whether the step runs, when that is not
+	// by the place where it lies; 0 is none.
+	choice int
+	// branches are the numbers of a doesSwitch step's outputs: 1 is taken when
+	// the choice is true.
+	branches []int
+	// untaken is set when a constant decides that the step never runs.
+	untaken bool
 	// rate is the input that is a doesOptimize step's learning rate, grad that
 	// of its gradient; 0 when not known.
 	rate, grad int
@@ -89,6 +100,7 @@ type step struct {
 type place struct {
 	outer *place
 	text  string
+	call  bool // a call, of which there may be many within each other
 	// choice is the value that decides whether the branch runs, 0 for a call.
 	choice int
 }
@@ -115,7 +127,20 @@ func (f *flow) step(s step) int {
 
 // joinValues adds a step that is no node of the file, behind which to is.
 func (f *flow) joinValues(does action, to int, from ...int) int {
-	return f.step(step{op: "joined", does: does, inputs: from, outputs: []int{to}})
+	return f.step(step{op: joined, does: does, inputs: from, outputs: []int{to}})
+}
+
+// joined is the operator of steps that are no node of the file.
+const joined = "joined"
+
+// looked counts the nodes that the outputs depend on.
+func (f *flow) looked() (n int) {
+	for i := range f.steps {
+		if f.steps[i].live && f.steps[i].op != joined {
+			n++
+		}
+	}
+	return n
 }
 
 // spend counts work, which a small file can ask for without end.
@@ -143,32 +168,129 @@ func (f *flow) link(roots []int) {
 			}
 		}
 	}
-	f.markLive(roots)
 	f.spread(func(v *flowValue) bool { return v.origin == input || v.origin == undefined }, doesDraw|isOpaque, func(v *flowValue) *bool { return &v.varies })
 	f.spread(func(*flowValue) bool { return false }, doesDifferentiate, func(v *flowValue) *bool { return &v.graded })
+	f.guard()
+	f.markLive(roots)
 }
 
+// markLive marks the steps that the outputs depend on, and no other.
 func (f *flow) markLive(roots []int) {
+	for i := range f.steps {
+		f.steps[i].live = false
+	}
 	queue := append([]int(nil), roots...)
-	for _, v := range f.outputs {
-		if f.values[v].origin == computed {
-			queue = append(queue, f.values[v].by)
+	need := func(values []int) {
+		for _, v := range values {
+			if f.values[v].origin == computed {
+				queue = append(queue, f.values[v].by)
+			} else if f.values[v].behind > 0 {
+				queue = append(queue, f.values[v].behind-1)
+			}
 		}
 	}
+	need(f.outputs)
 	for len(queue) > 0 {
 		s := &f.steps[queue[len(queue)-1]]
 		queue = queue[:len(queue)-1]
-		if s.live {
+		if s.live || s.untaken {
 			continue
 		}
 		s.live = true
 		queue = append(queue, s.befores...)
-		for _, v := range s.inputs {
-			if f.values[v].origin == computed {
-				queue = append(queue, f.values[v].by)
-			}
+		need(s.inputs)
+	}
+}
+
+// guard marks the steps between a switch and a merge with the value that
+// decides which way is taken, or as never taken when a constant decides.
+func (f *flow) guard() {
+	after := map[int][]int{} // steps that run behind a step without taking a value of it
+	for i := range f.steps {
+		for _, before := range f.steps[i].befores {
+			after[before] = append(after[before], i)
 		}
 	}
+	for i := range f.steps {
+		s := &f.steps[i]
+		choice := s.in(1)
+		if by := f.maker(choice); !s.is(doesSwitch) || choice == noDatum || by != nil && by.op == "LoopCond" {
+			continue
+		}
+		if taken, ok := f.integers(choice); ok && len(taken) == 1 {
+			for n, branch := range s.branches {
+				if int64(branch) != taken[0] {
+					f.beyond(s.outputs[n:n+1], after, func(to *step) bool {
+						fresh := !to.untaken
+						to.untaken = true
+						return fresh
+					})
+				}
+			}
+			continue
+		}
+		f.beyond(s.outputs, after, func(to *step) bool {
+			fresh := to.choice == noDatum
+			if fresh {
+				to.choice = choice
+			}
+			return fresh
+		})
+	}
+}
+
+// beyond calls visit for the steps that run with what a switch lets through,
+// up to a merge; visit tells whether to go on behind the step.
+func (f *flow) beyond(values []int, after map[int][]int, visit func(*step) bool) {
+	queue := []int{}
+	for _, v := range values {
+		queue = append(queue, f.values[v].used...)
+	}
+	for len(queue) > 0 {
+		at := queue[0]
+		queue = queue[1:]
+		s := &f.steps[at]
+		if s.is(doesMerge) || !visit(s) {
+			continue
+		}
+		queue = append(queue, after[at]...)
+		for _, v := range s.outputs {
+			queue = append(queue, f.values[v].used...)
+		}
+	}
+}
+
+// rank is the number of a value's dimensions, -1 when it is not known.
+func (f *flow) rank(v int) int { return f.rankWithin(v, maxHops) }
+
+func (f *flow) rankWithin(v, hops int) int {
+	d := &f.values[v]
+	if d.rank >= 0 || d.origin != computed || hops == 0 {
+		return d.rank
+	}
+	s := &f.steps[d.by]
+	rank := -1
+	switch {
+	case s.is(doesReduce):
+		inner := f.rankWithin(s.in(0), hops-1)
+		axes, ok := f.integers(s.in(1))
+		switch {
+		case inner >= 0 && s.keepsDims:
+			rank = inner
+		case inner >= 0 && ok && len(axes) <= inner:
+			rank = inner - len(axes)
+		}
+	case s.is(keepsRank):
+		for _, in := range s.inputs {
+			n := f.rankWithin(in, hops-1)
+			if n < 0 {
+				return -1
+			}
+			rank = max(rank, n)
+		}
+	}
+	d.rank = rank
+	return rank
 }
 
 // spread sets a mark on the values where it starts, on the outputs of steps
@@ -281,7 +403,7 @@ func (f *flow) forward(from []int, hops int, visit func(s *step, through int) bo
 			}
 			seen[user] = true
 			n := here.hops + 1
-			if s.op == "joined" { // a call is no hop
+			if s.op == joined { // a call is no hop
 				n = here.hops
 			}
 			for _, v := range s.outputs {
@@ -291,14 +413,19 @@ func (f *flow) forward(from []int, hops int, visit func(s *step, through int) bo
 	}
 }
 
-// describe names a step for people.
+// describe names a step for people. Of the calls that it lies in, the innermost
+// is named.
 func (s *step) describe() string {
 	text := shown(s.op)
 	if s.name != "" {
 		text += " " + quote(s.name)
 	}
+	called := false
 	for p := s.within; p != nil && len(text) < maxEvidenceLength; p = p.outer {
-		text += " in " + p.text
+		if !p.call || !called {
+			text += " in " + p.text
+		}
+		called = called || p.call
 	}
 	return text
 }
@@ -306,6 +433,9 @@ func (s *step) describe() string {
 // choice is the value of an enclosing branch that is not the same in every
 // run, as it decides whether the step runs at all; 0 when there is none.
 func (f *flow) choice(s *step) int {
+	if s.choice != noDatum && f.values[s.choice].varies {
+		return s.choice
+	}
 	for p := s.within; p != nil; p = p.outer {
 		if p.choice != noDatum && f.values[p.choice].varies {
 			return p.choice

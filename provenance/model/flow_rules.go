@@ -51,7 +51,7 @@ func (l *ledger) graph(f *flow) (trains bool) {
 		}
 		return true
 	}
-	n := len(f.steps)
+	n := f.looked()
 	l.hit(Dropout, Absent, None, "nodes looked at%s: %d; none draws a random mask", e.where(), n)
 	l.hit(BatchNormalization, Absent, None, "nodes looked at%s: %d; none normalizes a batch or computes statistics over one", e.where(), n)
 	return trains
@@ -87,16 +87,8 @@ func (e *inspector) acts(op Operation, finding string, s *step, why string) {
 }
 
 func (e *inspector) judge(s *step) {
-	if !s.live {
-		switch {
-		case s.is(doesNormalize):
-			e.hit(BatchNormalization, Present, Latent, "%s: no output of the model depends on it", e.describe(s))
-		case s.is(doesDraw):
-			e.hit(Dropout, Present, Latent, "%s: random numbers on which no output of the model depends", e.describe(s))
-		}
-		return
-	}
 	switch {
+	case !s.live:
 	case s.is(isOpaque):
 		e.find(FlowUnknownOperator, "", e.describe(s))
 		for _, op := range Operations {
@@ -138,12 +130,91 @@ func (e *inspector) randomMask(s *step) {
 		}
 		return true
 	})
-	if mask != "" {
+	switch {
+	case mask != "":
 		e.acts(Dropout, FlowDropoutActive, s, "a random mask, applied by "+mask)
+		return
+	case e.initializes(s):
 		return
 	}
 	e.hit(Dropout, Unknown, None, "unknown: what the random numbers of %s are for", e.describe(s))
 	e.find(FlowRandom, "", e.describe(s))
+}
+
+// initializes tells whether random numbers only go into variables, as first
+// values do.
+func (f *flow) initializes(s *step) bool {
+	found := false
+	queue, seen := slices.Clone(s.outputs), map[int]bool{}
+	for len(queue) > 0 {
+		users := f.values[queue[0]].used
+		queue = queue[1:]
+		for _, user := range users {
+			next := &f.steps[user]
+			switch {
+			case seen[user]:
+			case next.is(doesAssign):
+				found = true
+			case next.is(doesShapeMask|doesPass) && !next.is(doesCompare) && len(seen) < maxHops:
+				queue = append(queue, next.outputs...)
+			default:
+				return false
+			}
+			seen[user] = true
+		}
+	}
+	return found
+}
+
+// latent records what is in the flow though no entry point that was judged
+// depends on it; seen has the steps on which one does.
+func (l *ledger) latent(f *flow, seen []bool) {
+	for i := range f.steps {
+		s := &f.steps[i]
+		switch {
+		case seen[i]:
+		case s.is(doesNormalize):
+			l.hit(BatchNormalization, Present, Latent, "%s: no output of the model depends on it", s.describe())
+		case s.is(doesDraw) && !f.initializes(s):
+			l.hit(Dropout, Present, Latent, "%s: random numbers on which no output of the model depends", s.describe())
+		}
+	}
+}
+
+// untrained judges what the graph holds for training though no entry point
+// depends on it; found are the operations of which there is something.
+func (l *ledger) untrained(f *flow) (found map[Operation]bool) {
+	found = map[Operation]bool{}
+	if f.tooLarge != "" {
+		return found
+	}
+	every := make([]int, len(f.steps))
+	for i := range every {
+		every[i] = i
+	}
+	f.markLive(every)
+	apart := newLedger(newModel("", ""))
+	if !(&inspector{apart, f, map[*step]bool{}}).training() {
+		return found
+	}
+	for _, op := range stateOperations {
+		for _, h := range apart.hits[op] {
+			if h.status == Present {
+				found[op] = true
+				l.hit(op, Present, Latent, "%s; no signature depends on it", h.text)
+			}
+		}
+	}
+	return found
+}
+
+// alive lists which steps are live.
+func (f *flow) alive() []bool {
+	live := make([]bool, len(f.steps))
+	for i := range f.steps {
+		live[i] = f.steps[i].live
+	}
+	return live
 }
 
 // others tells whether the step has an input that varies and is not a mask
@@ -209,7 +280,7 @@ func (e *inspector) statistics(s *step) {
 // of a whole tensor does not.
 func (e *inspector) batchAxis(s *step) certainty {
 	axes, ok := e.integers(s.in(1))
-	rank := e.values[s.in(0)].rank
+	rank := e.rank(s.in(0))
 	switch {
 	case s.allAxes:
 		return never
@@ -269,8 +340,8 @@ func (e *inspector) storedStatistics(s *step) {
 		if by == nil {
 			break
 		}
-		if by.is(doesRead) {
-			if name := e.flow.variable(by.in(0)); isStatistic(name) {
+		if by.is(doesRead | doesHandle) {
+			if name := e.variableRead(by); isStatistic(name) {
 				e.hit(BatchNormalization, Present, Inference, "%s: of the variable %s, which is stored", e.describe(s), quote(name))
 				return
 			}
@@ -286,11 +357,20 @@ func (e *inspector) storedStatistics(s *step) {
 	}
 }
 
+// variableRead is the name of the variable that a step reads; the oldest kind
+// of variable is its own value.
+func (f *flow) variableRead(s *step) string {
+	if s.is(doesHandle) {
+		return s.variable
+	}
+	return f.variable(s.in(0))
+}
+
 // foldedName records weights named after a batch normalization.
 func (e *inspector) foldedName(s *step) {
 	for _, v := range s.inputs {
 		d := &e.values[e.source(v)]
-		if d.origin == constant && containsAny(d.name, "batchnorm", "FusedBatchNorm", "batch_norm") {
+		if d.origin == constant && d.rank > 0 && containsAny(d.name, "batchnorm", "FusedBatchNorm", "batch_norm") {
 			e.hit(BatchNormalization, Folded, None, "%s: constant %s, as converters name what they merged; by its name alone", e.describe(s), quote(d.name))
 			return
 		}

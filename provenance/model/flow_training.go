@@ -207,7 +207,7 @@ func (e *inspector) schedule(updates []update, optimizers int) {
 			e.hit(LearningRateScheduling, Unknown, None, "unknown: which input of %s is its learning rate", e.describe(u.step))
 		case v.origin == constant:
 			e.hit(LearningRateScheduling, Absent, None, "%s: its learning rate %s is constant", e.describe(u.step), quote(v.name))
-		case by != nil && !by.is(doesRead):
+		case by != nil && !by.is(doesRead|doesHandle):
 			e.hit(LearningRateScheduling, Present, Training, "%s: its learning rate is computed by %s", e.describe(u.step), by.describe())
 		default:
 			e.hit(LearningRateScheduling, Unknown, None, "unknown: the learning rate of %s is a variable or an input, which the program that trains may change", e.describe(u.step))
@@ -246,8 +246,8 @@ func (e *inspector) penalized(s *step) string {
 	default:
 		return ""
 	}
-	if by := e.maker(v); by != nil && by.is(doesRead) {
-		if name := e.flow.variable(by.in(0)); name != "" {
+	if by := e.maker(v); by != nil && by.is(doesRead|doesHandle) {
+		if name := e.variableRead(by); name != "" {
 			return name
 		}
 		return "behind " + by.describe()

@@ -7,7 +7,7 @@ import "strings"
 // operators are looked up here too, under the names of tfliteNames.
 var tensorFlowActions = actionTable(map[action]string{
 	doesPass: `Identity IdentityN Cast Reshape Squeeze ExpandDims Transpose BroadcastTo StopGradient PreventGradient
-		Snapshot CheckNumerics EnsureShape Enter Exit NextIteration Bitcast PlaceholderWithDefault LoopCond Dequantize Quantize`,
+		Snapshot CheckNumerics EnsureShape Enter Exit NextIteration Bitcast Dequantize Quantize`,
 	doesDraw: `RandomUniform RandomUniformInt RandomStandardNormal TruncatedNormal ParameterizedTruncatedNormal Multinomial
 		StatelessRandomUniform StatelessRandomUniformV2 StatelessRandomNormal StatelessRandomNormalV2 StatelessTruncatedNormal
 		StatelessTruncatedNormalV2 StatelessRandomUniformInt StatelessRandomUniformIntV2 StatelessRandomUniformFullInt
@@ -37,7 +37,11 @@ var tensorFlowActions = actionTable(map[action]string{
 	doesReshape: `Reshape`,
 	doesSwitch:  `Switch RefSwitch`,
 	doesMerge:   `Merge RefMerge`,
-	doesLoad:    `Restore RestoreV2 RestoreSlice`,
+	keepsRank: `Identity Cast StopGradient PreventGradient Snapshot CheckNumerics Add AddV2 Sub Mul Div RealDiv DivNoNan Maximum Minimum
+		Pow Square SquaredDifference Sqrt Rsqrt Abs Neg Exp Log Relu Relu6 LeakyRelu Elu Selu Sigmoid Tanh Softplus Softsign Softmax
+		BiasAdd MatMul Conv2D DepthwiseConv2dNative Conv3D AvgPool MaxPool Select SelectV2 Less LessEqual Greater GreaterEqual
+		Switch Merge`,
+	doesLoad: `Restore RestoreV2 RestoreSlice`,
 })
 
 // actionTable turns lists of names by action into actions by name.

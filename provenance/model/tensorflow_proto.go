@@ -53,7 +53,7 @@ type tfTensor struct {
 	kind     int32
 	shape    []int64
 	elements int64
-	ints     []int64 // nil unless integers and few
+	ints     []int64 // nil unless integers or truth values, and few
 }
 
 // tfTypes are DataType's values, types.proto, in Value.DType's words; a value
@@ -74,9 +74,9 @@ func tfType(kind int32) string {
 
 // The bounds of what is kept of one message.
 const (
-	maxTFInts       = 16      // integers of a constant: axes
-	maxTFPayload    = 8 * 16  // bytes that they take
-	maxTFAttrString = 1 << 10 // of an attribute's string, a variable's name at most
+	maxTFInts       = 16            // integers of a constant: axes
+	maxTFPayload    = 8 * maxTFInts // bytes that they take
+	maxTFAttrString = 1 << 10       // of an attribute's string, a variable's name at most
 )
 
 func (w *wire) tfGraph(f field, depth int, g *tfGraph) error {
@@ -305,7 +305,7 @@ func (w *wire) tfTensor(f field, depth int, t *tfTensor) error {
 			var err error
 			content, err = w.bytes(f.span)
 			return err
-		case 7, 10: // int_val, int64_val
+		case 7, 10, 11: // int_val, int64_val, bool_val
 			if f.kind == bytesType && f.len() > 10*maxTFInts {
 				return nil
 			}
@@ -331,30 +331,37 @@ func (w *wire) tfTensor(f field, depth int, t *tfTensor) error {
 }
 
 // integersOf are the n elements of a small tensor of 32-bit or 64-bit integers:
-// as bytes, or as a list whose last element stands for all that follow.
+// as bytes, or as a list whose last element stands for all that follow, zero
+// when there is none.
 func integersOf(kind int32, n int64, content []byte, list []int64) []int64 {
-	size := map[int32]int64{3: 4, 9: 8}[kind]
+	size := map[int32]int64{3: 4, 9: 8, 10: 1}[kind]
 	switch {
 	case size == 0 || n > maxTFInts:
 		return nil
-	case int64(len(content)) == n*size:
+	case len(content) > 0 && int64(len(content)) == n*size:
 		return littleEndian(content, int(size))
-	case len(list) == 0 || int64(len(list)) > n:
+	case len(content) > 0 || int64(len(list)) > n:
 		return nil
+	case len(list) == 0:
+		list = append(list, 0)
 	}
+	list = list[:min(int64(len(list)), n)]
 	for int64(len(list)) < n {
 		list = append(list, list[len(list)-1])
 	}
 	return list
 }
 
-// littleEndian splits bytes into signed integers of 4 or 8 bytes each.
+// littleEndian splits bytes into integers of 1 (a bool), 4 or 8 bytes each.
 func littleEndian(b []byte, size int) []int64 {
 	values := []int64{}
 	for ; len(b) >= size; b = b[size:] {
-		if size == 4 {
+		switch size {
+		case 1:
+			values = append(values, int64(b[0]))
+		case 4:
 			values = append(values, int64(int32(binary.LittleEndian.Uint32(b))))
-		} else {
+		default:
 			values = append(values, int64(binary.LittleEndian.Uint64(b)))
 		}
 	}

@@ -28,6 +28,7 @@ func (l *ledger) tflite(t *tflite) {
 			f.link(b.roots)
 		}
 		trains = l.graph(f) || trains
+		l.latent(f, f.alive())
 	}
 	for i, g := range t.graphs {
 		if reached[int64(i)] {
@@ -181,7 +182,7 @@ func (b *tfliteWriter) operator(g *tfliteGraph, op *tfliteOperator, inputs, outp
 	if b.tooLarge != "" {
 		return
 	}
-	called := func(text string, choice int) *place { return &place{within, text, choice} }
+	called := func(text string, choice int) *place { return &place{within, text, false, choice} }
 	switch code := b.codes[op.code]; code.builtin {
 	case tfliteIf:
 		if len(inputs) == 0 {

@@ -68,30 +68,27 @@ func inspectOpenVINO(path string, format Format) (*Model, error) {
 	return m, nil
 }
 
-func inspectSavedModel(path string, format Format) (*Model, error) {
-	main := "saved_model.pb"
-	if !isRegular(filepath.Join(path, main)) {
-		main = "saved_model.pbtxt"
-	}
-	return inspectDirectory(path, format, main)
-}
-
 func inspectPackage(path string, format Format) (*Model, error) {
 	main, _ := packageMain(path)
 	return inspectDirectory(path, format, main)
 }
 
-// inspectDirectory lists every file beneath path but main. It follows no link
-// to a directory, and none that leads out.
+// inspectDirectory knows a folder by the names of its files.
 func inspectDirectory(path string, format Format, main string) (*Model, error) {
 	m := unread(format, main)
+	return m, m.addDirectory(path)
+}
+
+// addDirectory lists every file beneath path but the main one. It follows no
+// link to a directory, and none that leads out.
+func (m *Model) addDirectory(path string) error {
 	root, err := os.OpenRoot(path)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer root.Close()
 	err = fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || name == main {
+		if err != nil || entry.IsDir() || name == m.Main {
 			return err
 		}
 		if len(m.Parts) == maxParts {
@@ -102,7 +99,7 @@ func inspectDirectory(path string, format Format, main string) (*Model, error) {
 	})
 	// The walk orders each folder's entries, which is not the order of names.
 	slices.SortFunc(m.Parts, func(a, b Part) int { return cmp.Compare(a.Name, b.Name) })
-	return m, err
+	return err
 }
 
 // addPart records the file name beneath root, and a finding when it is not a
