@@ -17,7 +17,7 @@ func TestScriptsOfAnOrdinaryUser(t *testing.T) {
 	root := filepath.Dir(s.dir)
 	must(t, os.MkdirAll(filepath.Join(root, "cmd/convrun"), 0o755))
 	must(t, os.CopyFS(filepath.Join(root, "testdata/script"), os.DirFS("../../testdata/script")))
-	must(t, os.CopyFS(filepath.Join(root, "testdata/model/onnx"), os.DirFS("../../testdata/model/onnx")))
+	must(t, os.CopyFS(filepath.Join(root, "testdata/model"), os.DirFS("../../testdata/model")))
 	command := exec.Command(s.testBinary(), "-test.run=^TestScripts$")
 	command.Dir = filepath.Join(root, "cmd/convrun")
 	command.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + s.home, "TMPDIR=" + s.dir, "LANG=C.UTF-8", "CONVRUN_REQUIRE=" + os.Getenv("CONVRUN_REQUIRE")}
