@@ -59,7 +59,7 @@ var Formats = []Format{
 	{Name: "saved_model", Purpose: ForTraining, Directory: true, Mark: "saved_model.pb or saved_model.pbtxt", detect: detectSavedModel, inspect: inspectSavedModel},
 	{Name: "keras", Purpose: ForTraining, Mark: "zip with metadata.json and config.json", detect: detectKeras, inspect: inspectUnread},
 	{Name: "keras_h5", Purpose: ForTraining, Mark: "HDF5 signature and Keras attributes", detect: detectKerasH5, inspect: inspectUnread},
-	{Name: "pt2", Purpose: ForTraining, Mark: "zip with NAME/archive_format, or serialized_exported_program.json", detect: detectPT2, inspect: inspectUnread},
+	{Name: "pt2", Purpose: ForTraining, Mark: "zip with NAME/archive_format, or serialized_exported_program.json", detect: detectPT2, inspect: inspectPT2},
 	{Name: "torchscript", Purpose: ForTraining, Mark: "zip with NAME/data.pkl and NAME/constants.pkl or NAME/code/", detect: detectTorchScript, inspect: inspectTorchScript},
 	{Name: "torch", Purpose: ForTraining, Mark: "zip with NAME/data.pkl alone, or the magic number of torch.save's old format", detect: detectTorch, inspect: inspectTorch},
 	{Name: "safetensors", Purpose: ForTraining, Mark: "a length of 8 bytes, then a JSON object of that length", detect: detectSafetensors, inspect: inspectSafetensors},
