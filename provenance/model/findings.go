@@ -34,6 +34,7 @@ const (
 	FlowUnknownOperator    = "CR-GRAPH-UNKNOWN-OPERATOR"
 	FlowTooLarge           = "CR-GRAPH-TOO-LARGE"
 	QuantizedTensors       = "CR-TFLITE-QUANTIZED"
+	QuantizedBlocks        = "CR-GGUF-QUANTIZED"
 )
 
 // The severities of findings.
@@ -77,6 +78,7 @@ var findingKinds = []struct {
 	{FlowUnknownOperator, severityWarning, "what an operator does is not known, neither by the format nor from the file"},
 	{FlowTooLarge, severityWarning, "the graph was not judged: with what it calls written out, it has more nodes than are looked at"},
 	{QuantizedTensors, severityNote, ""},
+	{QuantizedBlocks, severityNote, ""},
 }
 
 // find adds the finding id; message may be empty when the table has one. What

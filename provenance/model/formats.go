@@ -53,7 +53,7 @@ var Formats = []Format{
 	{Name: "openvino", Purpose: ForDeployment, Untried: true, Mark: "XML whose root element is <net version=…>", detect: detectOpenVINO, inspect: inspectOpenVINO},
 	{Name: "coreml", Purpose: ForDeployment, Untried: true, Mark: "specification Model: a description and a model type of field 200 or more", detect: detectCoreML, inspect: inspectUnread},
 	{Name: "coreml", Purpose: ForDeployment, Directory: true, Untried: true, Mark: "Manifest.json with rootModelIdentifier", detect: detectPackage, inspect: inspectPackage},
-	{Name: "gguf", Purpose: ForDeployment, Untried: true, Mark: `"GGUF" at byte 0`, detect: magicAt(0, "GGUF"), inspect: inspectUnread},
+	{Name: "gguf", Purpose: ForDeployment, Mark: `"GGUF" at byte 0`, detect: magicAt(0, "GGUF"), inspect: inspectGGUF},
 	{Name: "tensorrt", Purpose: ForDeployment, Untried: true, Mark: `"ftrt" or "ptrt" at byte 0`, detect: detectTensorRT, inspect: inspectUnread},
 	{Name: "graphdef", Purpose: ForDeployment, Mark: "GraphDef: nodes with a name and an operator in field 1", detect: detectGraphDef, inspect: inspectUnread},
 	{Name: "saved_model", Purpose: ForTraining, Directory: true, Mark: "saved_model.pb or saved_model.pbtxt", detect: detectSavedModel, inspect: inspectSavedModel},
