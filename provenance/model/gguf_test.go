@@ -15,14 +15,18 @@ import (
 
 func TestGGUF(t *testing.T) {
 	plain := sample{verdicts: [5]string{no, no, no, no, no}}
+	trained := sample{[5]string{no, no, unsure, unsure, unsure}, []string{OptimizerStored}}
 	checkSamples(t, "gguf", map[string]sample{
-		"weights.gguf":    plain,
-		"aligned.gguf":    plain,
-		"big_endian.gguf": plain,
-		"types.gguf":      plain,
-		"quantized.gguf":  {[5]string{no, no, no, no, no}, []string{QuantizedBlocks}},
-		"normalized.gguf": {verdicts: [5]string{no, dormant, no, no, no}},
-		"checkpoint.gguf": {[5]string{no, no, unsure, unsure, unsure}, []string{OptimizerStored}},
+		"weights.gguf":              plain,
+		"aligned.gguf":              plain,
+		"big_endian.gguf":           plain,
+		"types.gguf":                plain,
+		"quantized.gguf":            {[5]string{no, no, no, no, no}, []string{QuantizedBlocks}},
+		"normalized.gguf":           {verdicts: [5]string{no, dormant, no, no, no}},
+		"checkpoint.gguf":           trained,
+		"checkpoint_training.gguf":  trained,
+		"checkpoint_optimizer.gguf": trained,
+		"checkpoint_moments.gguf":   trained,
 	})
 }
 

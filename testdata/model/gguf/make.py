@@ -2,9 +2,9 @@
 
     python make.py [FOLDER]
 
-facts.json is what the gguf library itself says of each file. checkpoint.gguf
-has the keys and tensors of a training checkpoint of llama.cpp's, written by
-the gguf library: llama.cpp itself was not at hand.
+facts.json is what the gguf library itself says of each file. checkpoint*.gguf
+have keys and tensors of a training checkpoint of llama.cpp's, written by the
+gguf library: llama.cpp itself was not at hand.
 """
 import json
 import pathlib
@@ -40,15 +40,19 @@ metadata = [("string", "general.name", "sample"), ("array", "tokenizer.ggml.toke
             ("bool", "sample.flag", True), ("uint64", "sample.large", 1 << 40), ("float64", "sample.number", 0.1), ("array", "sample.nested", [[1, 2], [3]])]
 write("weights", weights, metadata)
 write("aligned", weights, alignment=64)
-write("big_endian", {"a": (ones, Q.F32)}, metadata, endianess=gguf.GGUFEndian.BIG)
+write("big_endian", {"a": (np.ones((2, 300), np.float32), Q.F32), "b": (ones, Q.F32)}, metadata, endianess=gguf.GGUFEndian.BIG)
 kinds = {k: getattr(np, k) for k in ("float16", "float32", "float64", "int8", "int16", "int32", "int64")}
 types = {k: (np.ones((2, 3), v), getattr(Q, k.replace("float", "F").replace("int", "I"))) for k, v in kinds.items()}
 write("types", types | {"bfloat16": (ones, Q.BF16)})
 write("quantized", {k.name: (np.ones((2, 256), np.float32), k) for k in (Q.Q4_0, Q.Q4_1, Q.Q5_0, Q.Q5_1, Q.Q8_0, Q.TQ1_0, Q.TQ2_0)} | {"F32": (ones, Q.F32)})
 write("normalized", {"conv.weight": (ones, Q.F32), "norm.running_mean": (np.ones(2, np.float32), Q.F32)}, architecture="cnn")
-write("checkpoint", weights | {f"optimizer.adam.{k}": (ones, Q.F32) for k in ("first_moments", "second_moments", "past_loss_values")},
-      [("string", "training.type", "train_model"), ("uint32", "training.file_version", 1), ("uint64", "training.iteration_count", 7),
-       ("string", "optimizer.type", "adam"), ("uint32", "optimizer.file_version", 0)])
+moments = {f"optimizer.adam.{k}": (ones, Q.F32) for k in ("first_moments", "second_moments", "past_loss_values")}
+training = [("string", "training.type", "train_model"), ("uint32", "training.file_version", 1), ("uint64", "training.iteration_count", 7)]
+optimizer = [("string", "optimizer.type", "adam"), ("uint32", "optimizer.file_version", 0)]
+write("checkpoint", weights | moments, training + optimizer)
+write("checkpoint_training", weights, training)
+write("checkpoint_optimizer", weights, optimizer)
+write("checkpoint_moments", weights | moments)
 
 facts = {}
 for path in sorted(OUT.glob("*.gguf")):
