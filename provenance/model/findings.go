@@ -36,6 +36,7 @@ const (
 	QuantizedTensors       = "CR-TFLITE-QUANTIZED"
 	StoredOptimizer        = "CR-MODEL-OPTIMIZER-STATE"
 	KerasCustomClass       = "CR-KERAS-CUSTOM-CLASS"
+	QuantizedBlocks        = "CR-GGUF-QUANTIZED"
 )
 
 // The severities of findings.
@@ -81,6 +82,7 @@ var findingKinds = []struct {
 	{QuantizedTensors, severityNote, ""},
 	{StoredOptimizer, severityNote, "the state of an optimizer is stored, which inference does not need"},
 	{KerasCustomClass, severityWarning, "a class of the model is none of Keras's own, and what it does is not in the file"},
+	{QuantizedBlocks, severityNote, ""},
 }
 
 // find adds the finding id; message may be empty when the table has one. What
