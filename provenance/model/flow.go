@@ -43,7 +43,7 @@ type flow struct {
 	outputs []int
 	// tooLarge says why the graph could not be written out, else it is empty.
 	tooLarge string
-	// work and followed count against maxWork and maxFollowed.
+	// work and followed count against maxFlow and maxFollowed.
 	work, followed int
 }
 
@@ -143,10 +143,14 @@ func (f *flow) looked() (n int) {
 	return n
 }
 
+// maxFlow bounds a flow, in nodes and the names that they state; one of that
+// size takes about 100 MiB.
+const maxFlow = 1 << 19
+
 // spend counts work, which a small file can ask for without end.
 func (f *flow) spend(n int) {
-	if f.work += n; f.work > maxWork && f.tooLarge == "" {
-		f.tooLarge = fmt.Sprintf("with what it calls written out, the graph has more than %d nodes and names", maxWork)
+	if f.work += n; f.work > maxFlow && f.tooLarge == "" {
+		f.tooLarge = fmt.Sprintf("with what it calls written out, the graph has more than %d nodes and names", maxFlow)
 	}
 }
 

@@ -212,11 +212,11 @@ func (r *hdf5Reader) object(at int64, path string, depth int) error {
 		case externalDataMessage:
 			r.external = append(r.external, path)
 		case attributeMessage:
-			if path == "" {
+			if depth == 0 {
 				err = r.attribute(m.span)
 			}
 		case attributeInfoMessage:
-			if path == "" {
+			if depth == 0 {
 				err = r.dense(m.span, 2, "attributes")
 			}
 		case linkInfoMessage:

@@ -10,7 +10,7 @@ import (
 
 // maxKerasConfig bounds a configuration in JSON, in bytes; one takes several
 // times as much memory when it is read.
-const maxKerasConfig = 8 << 20
+const maxKerasConfig = 4 << 20
 
 // kerasReader judges a model by the configuration that Keras stores with it:
 // its layers, and how it was compiled.

@@ -48,7 +48,7 @@ func readGraphDef(file io.ReaderAt, size int64, name string) (*Model, error) {
 func (g *tfGraph) parameters() (total int64, ok bool) {
 	count := func(nodes []*tfNode) bool {
 		for _, n := range nodes {
-			if a := n.attributes["value"]; n.op == "Const" && a != nil && a.tensor != nil {
+			if a := n.attribute("value"); n.op == "Const" && a != nil && a.tensor != nil {
 				if total += a.tensor.elements; total < 0 || total > maxParameters {
 					return false
 				}
@@ -85,7 +85,7 @@ func (g *tfGraph) placeholders() []Value {
 			continue
 		}
 		v := Value{Name: n.name, DType: n.dtype()}
-		if a := n.attributes["shape"]; a != nil && a.shape != nil {
+		if a := n.attribute("shape"); a != nil && a.shape != nil {
 			v.Shape = dimensions(a.shape, nil)
 		}
 		list = append(list, v)
@@ -108,7 +108,7 @@ func results(ends []*tfNode) []Value {
 // dtype is the type of a node's value, where an attribute tells it.
 func (n *tfNode) dtype() string {
 	for _, name := range []string{"dtype", "T"} {
-		if a := n.attributes[name]; a != nil {
+		if a := n.attribute(name); a != nil {
 			return tfType(a.kind)
 		}
 	}

@@ -129,7 +129,7 @@ func (b *tfWriter) node(n *tfNode, s *tfScope, inputs []int, outputs []tfOutput,
 	}
 	switch {
 	case n.op == "Const" || n.op == "HostConst":
-		a := n.attributes["value"]
+		a := n.attribute("value")
 		if a == nil || a.tensor == nil {
 			given(constant, nil)
 			return
@@ -141,7 +141,7 @@ func (b *tfWriter) node(n *tfNode, s *tfScope, inputs []int, outputs []tfOutput,
 		return
 	case strings.HasPrefix(n.op, "Placeholder"):
 		var shape []int64
-		if a := n.attributes["shape"]; a != nil {
+		if a := n.attribute("shape"); a != nil {
 			shape = a.shape
 		}
 		given(input, shape)
@@ -192,7 +192,7 @@ func (b *tfWriter) controls(n *tfNode, s *tfScope, at int) {
 // step that it returns stands for all that runs with the call.
 func (b *tfWriter) call(n *tfNode, inputs []int, outputs []tfOutput, within *place, depth int) (at int, calls bool) {
 	attribute := func(name string) *tfFunction {
-		if a := n.attributes[name]; a != nil {
+		if a := n.attribute(name); a != nil {
 			return b.graph.functions[a.function]
 		}
 		return nil
@@ -210,7 +210,7 @@ func (b *tfWriter) call(n *tfNode, inputs []int, outputs []tfOutput, within *pla
 			break
 		}
 		branches := []*tfFunction{attribute("then_branch"), attribute("else_branch")}
-		if a := n.attributes["branches"]; a != nil {
+		if a := n.attribute("branches"); a != nil {
 			branches = nil
 			for _, name := range a.functions {
 				branches = append(branches, b.graph.functions[name])

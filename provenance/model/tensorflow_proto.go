@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // What is kept of TensorFlow's messages; field numbers are those of the .proto
@@ -33,11 +34,27 @@ type tfFunction struct {
 type tfNode struct {
 	name, op   string
 	inputs     []string
-	attributes map[string]*tfAttribute
+	attributes []*tfAttribute // those that are looked at
 }
+
+// attribute is the attribute of this name, of equal ones the last, as protobuf
+// has it; nil when there is none.
+func (n *tfNode) attribute(name string) *tfAttribute {
+	for _, a := range slices.Backward(n.attributes) {
+		if a.name == name {
+			return a
+		}
+	}
+	return nil
+}
+
+// tfAttributes are the attributes that are kept, besides those that name a
+// function: a graph has several times as many others as it has nodes.
+var tfAttributes = words(`value shape dtype T is_training keep_dims shared_name`)
 
 // tfAttribute is an AttrValue; what it holds depends on the attribute.
 type tfAttribute struct {
+	name      string
 	s         string
 	i         int64
 	b         bool
@@ -169,7 +186,7 @@ func (w *wire) tfNode(f field, depth int, into *[]*tfNode) error {
 	if err := w.keep(f.offset, nodeCost); err != nil {
 		return err
 	}
-	n := &tfNode{attributes: map[string]*tfAttribute{}}
+	n := &tfNode{}
 	*into = append(*into, n)
 	return w.message(f, depth, func(f field) error { return w.tfNodeField(f, depth+1, n) })
 }
@@ -191,24 +208,30 @@ func (w *wire) tfNodeField(f field, depth int, n *tfNode) error {
 	return nil
 }
 
-// tfAttribute reads an entry of map<string, AttrValue>.
+// tfAttribute reads an entry of map<string, AttrValue>. The name stands first in
+// all that TensorFlow writes; where it does not, everything is read.
 func (w *wire) tfAttribute(f field, depth int, n *tfNode) error {
-	if err := w.keep(f.offset, attributeCost); err != nil {
-		return err
-	}
-	var name string
 	a := &tfAttribute{}
 	err := w.message(f, depth, func(f field) error {
 		switch f.id {
 		case 1:
-			return w.text(f, &name)
+			return w.text(f, &a.name)
 		case 2:
-			return w.message(f, depth+1, func(f field) error { return w.tfAttributeField(f, depth+2, a) })
+			return w.message(f, depth+1, func(f field) error {
+				const list, function = 1, 10
+				if a.name != "" && !tfAttributes[a.name] && f.id != list && f.id != function {
+					return nil
+				}
+				return w.tfAttributeField(f, depth+2, a)
+			})
 		}
 		return nil
 	})
-	n.attributes[name] = a
-	return err
+	if err != nil || !tfAttributes[a.name] && a.function == "" && len(a.functions) == 0 {
+		return err
+	}
+	n.attributes = append(n.attributes, a)
+	return w.keep(f.offset, attributeCost)
 }
 
 func (w *wire) tfAttributeField(f field, depth int, a *tfAttribute) error {
@@ -386,7 +409,7 @@ func elements(shape []int64) (n int64, ok bool) {
 
 // flag is a boolean attribute's value, or unset.
 func (n *tfNode) flag(name string, unset bool) bool {
-	if a := n.attributes[name]; a != nil {
+	if a := n.attribute(name); a != nil {
 		return a.b
 	}
 	return unset
@@ -394,7 +417,7 @@ func (n *tfNode) flag(name string, unset bool) bool {
 
 // text is a string attribute's value.
 func (n *tfNode) text(name string) string {
-	if a := n.attributes[name]; a != nil {
+	if a := n.attribute(name); a != nil {
 		return a.s
 	}
 	return ""
@@ -416,7 +439,7 @@ func (n *tfNode) step() step {
 	case s.is(doesNormalize) && n.op == "BatchNormWithGlobalNormalization":
 		s.why = "the operator has no training mode"
 	case s.is(doesNormalize):
-		_, stated := n.attributes["is_training"]
+		stated := n.attribute("is_training") != nil
 		s.trains = n.flag("is_training", true)
 		switch {
 		case !stated:

@@ -73,6 +73,7 @@ func TestEvidenceTensorFlow(t *testing.T) {
 		{"learning_phase.pb", Dropout, `which runs or not by "keras_learning_phase"`},
 		{"loop.pb", Dropout, `in While "while"`},
 		{"train_clip_norm.pb", GradientClipping, `Sum "clip_by_norm/Sum": the norm of a gradient`},
+		{"train_clip_value.pb", GradientClipping, "limited on both sides"},
 		{"train_plain.pb", GradientClipping, "the gradient goes into ResourceApplyGradientDescent"},
 	} {
 		if got := evidenceIn(t, filepath.Join(tensorFlowDir, test.fixture), test.op); !strings.Contains(got, test.want) {
@@ -250,6 +251,8 @@ func TestJudgementsTensorFlow(t *testing.T) {
 		{"an operator of nobody", join(in, tfNodeOf(1, "MyOp", "p", []string{"x"})), WeightRegularization, unsure, "what MyOp"},
 		{"batch normalization, nothing said", norm(), BatchNormalization, trains, "is_training is not stated, which means true"},
 		{"batch normalization, true", norm(tfAttr("is_training", number(5, 1))), BatchNormalization, trains, "is_training is true"},
+		{"batch normalization, said twice", norm(tfAttr("is_training", number(5, 0)), tfAttr("is_training", number(5, 1))), BatchNormalization, trains, "is_training is true"},
+		{"batch normalization, its name last", norm(block(5, block(2, number(5, 0)), str(1, "is_training"))), BatchNormalization, infers, "is_training is false"},
 		{"batch normalization, false", norm(tfAttr("is_training", number(5, 0))), BatchNormalization, infers, "is_training is false"},
 		{"batch normalization, computed statistics", join(in, tfConst(1, "c", []int64{2}, 1), tfNodeOf(1, "FusedBatchNormV3", "bn", []string{"x", "c", "c", "x", "c"}, tfAttr("is_training", number(5, 0)))), BatchNormalization, trains, "computed when the model runs"},
 		{"layer normalization in the form of Keras 2", join(in, tfConst(1, "c", []int64{2}, 1), tfNodeOf(1, "Reshape", "before", []string{"x", "c"}), tfNodeOf(1, "FusedBatchNormV3", "bn", []string{"before", "c", "c", "c", "c"}),

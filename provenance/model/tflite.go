@@ -109,7 +109,8 @@ func readTFLite(file io.ReaderAt, size int64, name string) (*Model, error) {
 	return m, nil
 }
 
-// tflite reads the Model table.
+// tflite reads the Model table. A tensor and an operator count twice what they
+// do in other formats: the lists that they lie in are copied while they grow.
 func (p *pager) tflite(t *tflite) error {
 	root, err := p.root()
 	if err != nil {
@@ -188,6 +189,9 @@ func (p *pager) tfliteBuffer(b table, t *tflite) error {
 func (p *pager) tfliteGraph(g table, t *tflite) (err error) {
 	graph := &tfliteGraph{}
 	t.graphs = append(t.graphs, graph)
+	if err := p.keep(g.at, nodeCost); err != nil {
+		return err
+	}
 	if graph.name, err = p.string(g, 4, maxString); err != nil {
 		return err
 	}
@@ -204,7 +208,7 @@ func (p *pager) tfliteGraph(g table, t *tflite) (err error) {
 }
 
 func (p *pager) tfliteTensor(e table, t *tflite, g *tfliteGraph) (err error) {
-	if err := p.keep(e.at, tensorCost); err != nil {
+	if err := p.keep(e.at, 2*tensorCost); err != nil {
 		return err
 	}
 	var tensor tfliteTensor
@@ -279,7 +283,7 @@ func (t *tfliteTensor) dtype() string {
 }
 
 func (p *pager) tfliteOperator(e table, t *tflite, g *tfliteGraph) (err error) {
-	if err := p.keep(e.at, nodeCost); err != nil {
+	if err := p.keep(e.at, 2*nodeCost); err != nil {
 		return err
 	}
 	var op tfliteOperator
@@ -372,7 +376,7 @@ func (p *pager) flexOptions(e table, code tfliteCode, op *tfliteOperator) error 
 	if err != nil || !ok {
 		return err
 	}
-	node := &tfNode{attributes: map[string]*tfAttribute{}}
+	node := &tfNode{}
 	err = p.each(s, 1, func(f field) error { return p.tfNodeField(f, 2, node) })
 	if err == nil && code.custom == flexPrefix+node.op {
 		op.flex = node
