@@ -121,11 +121,18 @@ func TestJudgements(t *testing.T) {
 			t.Errorf("%s: %v", test.name, err)
 			continue
 		}
-		checkComplete(t, test.name, m)
-		v := verdict(t, m, test.op)
-		if got := string(v.Status) + "/" + string(v.Mode); got != test.want || !strings.Contains(strings.Join(v.Evidence, "\n"), test.says) {
-			t.Errorf("%s: %s, want %s saying %q\nevidence %q", test.name, got, test.want, test.says, v.Evidence)
-		}
+		checkJudgement(t, test.name, m, test.op, test.want, test.says)
+	}
+}
+
+// checkJudgement holds the verdict on one operation against "status/mode" and
+// what its evidence has to say.
+func checkJudgement(t *testing.T, name string, m *Model, op Operation, want, says string) {
+	t.Helper()
+	checkComplete(t, name, m)
+	v := verdict(t, m, op)
+	if got := string(v.Status) + "/" + string(v.Mode); got != want || !strings.Contains(strings.Join(v.Evidence, "\n"), says) {
+		t.Errorf("%s: %s, want %s saying %q\nevidence %q", name, got, want, says, v.Evidence)
 	}
 }
 

@@ -424,11 +424,7 @@ func TestJudgementsTFLite(t *testing.T) {
 			t.Errorf("%s: %v", test.name, err)
 			continue
 		}
-		checkComplete(t, test.name, m)
-		v := verdict(t, m, test.op)
-		if got := string(v.Status) + "/" + string(v.Mode); got != test.want || !strings.Contains(strings.Join(v.Evidence, "\n"), test.says) {
-			t.Errorf("%s: %s, want %s saying %q\nevidence %q", test.name, got, test.want, test.says, v.Evidence)
-		}
+		checkJudgement(t, test.name, m, test.op, test.want, test.says)
 	}
 }
 
