@@ -3,7 +3,9 @@ export CGO_ENABLED = 0
 CACHE  := $(CURDIR)/.cache
 PYTHON ?= python3
 UV     := $(CACHE)/uv/bin/uv
-ENVS   := $(CACHE)/python/torch/.made $(CACHE)/python/tensorflow/.made
+DEMO   := torch tensorflow
+TESTED := $(DEMO) converters paddle litert signing
+envs    = $(1:%=$(CACHE)/python/%/.made)
 COSIGN_VERSION      := v3.1.3
 STATICCHECK_VERSION := v0.8.2
 
@@ -15,7 +17,7 @@ help: ## Show what can be made
 build: ## Build bin/convrun
 	go build -trimpath -ldflags='-s -w' -o bin/convrun ./cmd/convrun
 
-demo: build $(ENVS) ## Convert a real torch and a real Keras model under convrun, verify, report
+demo: build $(call envs,$(DEMO)) ## Convert a real torch and a real Keras model under convrun, verify, report
 	PATH="$(CURDIR)/bin:$$PATH" sh testdata/demo/demo.sh "$(CACHE)"
 
 test: build tools ## Make what the tests need, and run them
@@ -44,7 +46,7 @@ fuzz: ## Every fuzz target with 2,000 inputs
 update: ## Make again what is generated: docs, schema, golden files
 	go test ./cmd/convrun ./provenance ./provenance/report -run 'Docs|Schema|Golden|Fixture' -update
 
-tools: $(ENVS) $(CACHE)/bin/cosign ## Make the environments and tools that the tests need
+tools: $(call envs,$(TESTED)) $(CACHE)/bin/cosign ## Make the environments and tools that the tests need
 	.ci/tools
 
 $(UV):
