@@ -121,9 +121,10 @@ func TestTracerObeysTheFilter(t *testing.T) {
 		for _, arch := range []uint32{archAMD64, archI386, archARM64, 0x40000028} {
 			for nr := range uint32(600) {
 				for _, nr := range []uint32{nr, nr | x32Bit} {
-					for _, first := range []uint32{0, 77, 78} {
-						if got, want := stage.Asks(encoded, arch, nr, first), simulate(t, program, arch, nr, first) != retAllow; got != want {
-							t.Errorf("%s: arch %#x, call %#x(%d): asks %v, want %v", goarch, arch, nr, first, got, want)
+					for _, arg := range []uint32{0, 77, 78, oCreat, oPath, 0o200000, 0o40000, ^uint32(0)} {
+						data := seccompData(arch, nr, arg, arg, arg)
+						if got, want := stage.Asks(encoded, data), simulate(t, program, data) != retAllow; got != want {
+							t.Errorf("%s: arch %#x, call %#x(%#x): asks %v, want %v", goarch, arch, nr, arg, got, want)
 						}
 					}
 				}

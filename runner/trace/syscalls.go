@@ -36,6 +36,7 @@ type abi struct {
 	calls map[int]call
 	// pointerBytes is 4 or 8.
 	pointerBytes int
+	directory    uint32 // O_DIRECTORY of open(2)
 }
 
 // Flags of open(2) that have one value on every Linux architecture here.
@@ -148,11 +149,11 @@ func abisOf(goarch, method string) []abi {
 	switch goarch {
 	case "amd64":
 		return []abi{
-			{name: "amd64", arch: archAMD64, calls: callTable(amd64Numbers, method), pointerBytes: 8},
-			{name: "i386", arch: archI386, calls: callTable(i386Numbers, method), pointerBytes: 4},
+			{name: "amd64", arch: archAMD64, calls: callTable(amd64Numbers, method), pointerBytes: 8, directory: 0x10000},
+			{name: "i386", arch: archI386, calls: callTable(i386Numbers, method), pointerBytes: 4, directory: 0x10000},
 		}
 	case "arm64":
-		return []abi{{name: "arm64", arch: archARM64, calls: callTable(arm64Numbers, method), pointerBytes: 8}}
+		return []abi{{name: "arm64", arch: archARM64, calls: callTable(arm64Numbers, method), pointerBytes: 8, directory: 0x4000}}
 	}
 	return nil
 }

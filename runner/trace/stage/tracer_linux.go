@@ -225,8 +225,7 @@ func (t *tracer) everyCall(pid int) {
 	}
 	n, errno := t.syscallInfo(pid)
 	info := t.packet[CallHeader:]
-	// Offsets of op, arch, entry.nr and entry.args[0].
-	if errno != 0 || info[0] != syscallEntry || !Asks(t.filter, binary.LittleEndian.Uint32(info[4:]), binary.LittleEndian.Uint32(info[24:]), binary.LittleEndian.Uint32(info[32:])) {
+	if errno != 0 || info[0] != syscallEntry || !Asks(t.filter, seccompData(info)) {
 		return
 	}
 	t.tell(pid, 0, n)
@@ -264,35 +263,53 @@ func (t *tracer) send(n int) {
 	}
 }
 
-// Asks runs a filter of package trace's making, 8 bytes an instruction, in which every result but
-// SECCOMP_RET_ALLOW is a question to the tracer. first is the low half of the
-// call's first argument.
-func Asks(filter []byte, arch, nr, first uint32) bool {
+// Data is struct seccomp_data, include/uapi/linux/seccomp.h: what a filter
+// decides on.
+type Data [64]byte
+
+// seccompData makes it from struct ptrace_syscall_info at a call's beginning,
+// include/uapi/linux/ptrace.h.
+func seccompData(info []byte) (data Data) {
+	copy(data[0:4], info[24:])   // nr
+	copy(data[4:8], info[4:])    // arch
+	copy(data[8:16], info[8:])   // instruction_pointer
+	copy(data[16:64], info[32:]) // args
+	return data
+}
+
+// Asks runs a filter of package trace's making, 8 bytes an instruction, in
+// which every result but SECCOMP_RET_ALLOW is a question to the tracer.
+func Asks(filter []byte, data Data) bool {
 	const (
 		loadWord    = 0x20 // BPF_LD | BPF_W | BPF_ABS
 		jumpEqual   = 0x15 // BPF_JMP | BPF_JEQ | BPF_K
 		jumpAtLeast = 0x35 // BPF_JMP | BPF_JGE | BPF_K
-		offsetNr    = 0    // struct seccomp_data.nr
-		offsetArch  = 4    // struct seccomp_data.arch
+		jumpAnyBit  = 0x45 // BPF_JMP | BPF_JSET | BPF_K
+		doReturn    = 0x06 // BPF_RET | BPF_K
 		allow       = 0x7fff0000
 	)
 	var word uint32
 	for pc := 0; pc+8 <= len(filter); pc += 8 {
-		code, k := binary.LittleEndian.Uint16(filter[pc:]), binary.LittleEndian.Uint32(filter[pc+4:])
-		jump := filter[pc+3] // jf
-		switch {
-		case code == loadWord && k == offsetNr:
-			word, jump = nr, 0
-		case code == loadWord && k == offsetArch:
-			word, jump = arch, 0
-		case code == loadWord:
-			word, jump = first, 0
-		case code == jumpEqual && word == k, code == jumpAtLeast && word >= k:
-			jump = filter[pc+2] // jt
-		case code != jumpEqual && code != jumpAtLeast:
+		k := binary.LittleEndian.Uint32(filter[pc+4:])
+		jump := false
+		switch binary.LittleEndian.Uint16(filter[pc:]) {
+		case doReturn:
 			return k != allow
+		case loadWord:
+			word = binary.LittleEndian.Uint32(data[k:])
+			continue
+		case jumpEqual:
+			jump = word == k
+		case jumpAtLeast:
+			jump = word >= k
+		case jumpAnyBit:
+			jump = word&k != 0
 		}
-		pc += 8 * int(jump)
+		if jump {
+			pc += 8 * int(filter[pc+2]) // jt
+		} else {
+			pc += 8 * int(filter[pc+3]) // jf
+		}
 	}
 	return true
 }
