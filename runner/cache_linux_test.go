@@ -276,3 +276,5 @@ func TestHasherBeyondItsDescriptors(t *testing.T) {
 		}
 	}
 }
+
+func regular(path string) (trace.FileID, bool) { return (&watch{}).regular(path) }

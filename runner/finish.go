@@ -148,7 +148,7 @@ func (r *record) findSuccessor(outputs map[*record]*digest, known map[*record]bo
 // otherNames are the further names of r as the Observation has them.
 func (w *watch) otherNames(r *record, after *digest) (files []File) {
 	for _, alias := range r.aliases {
-		if id, ok := regular(alias); !ok || id.Inode() != r.inode {
+		if id, ok := w.regular(alias); !ok || id.Inode() != r.inode {
 			continue
 		}
 		other := *r
@@ -171,7 +171,7 @@ func (w *watch) states() map[*record]*digest {
 		if !r.written && len(r.linked) == 0 || r.removed || ignored(r.path) {
 			continue
 		}
-		if id, ok := regular(r.path); ok {
+		if id, ok := w.regular(r.path); ok {
 			outputs[r] = w.hash.queue(r.path, -1, id, false)
 		}
 	}
@@ -226,7 +226,7 @@ func (w *watch) file(r *record, after *digest) (file File, ok bool) {
 
 // wasChanged tells whether the file at path has other content than before.
 func (w *watch) wasChanged(path string, before *digest) bool {
-	id, ok := regular(path)
+	id, ok := w.regular(path)
 	if !ok || id == before.id {
 		return false
 	}

@@ -442,7 +442,7 @@ func (w *watch) argumentsAsInputs() {
 
 func (w *watch) readNow(path string) *record {
 	real := realPath(path)
-	id, ok := regular(real)
+	id, ok := w.regular(real)
 	if !ok || ignored(real) {
 		return nil
 	}

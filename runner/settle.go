@@ -1,11 +1,13 @@
 package runner
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"github.com/convrun/convrun/runner/trace"
 )
@@ -22,7 +24,7 @@ func (w *watch) settle() {
 		}
 	}
 	for _, r := range w.files.records {
-		w.files.settle(r, regular)
+		w.files.settle(r, w.regular)
 	}
 }
 
@@ -95,9 +97,16 @@ func (c *collector) hasOther(name string, inode trace.Inode) bool {
 }
 
 // regular is the identity of the regular file at path.
-func regular(path string) (trace.FileID, bool) {
+func (w *watch) regular(path string) (trace.FileID, bool) {
 	info, err := os.Lstat(path)
-	if err != nil || !info.Mode().IsRegular() {
+	if err != nil {
+		// A name that cannot be had leads to no file.
+		if gone := errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENAMETOOLONG); !gone {
+			w.gaps = append(w.gaps, "it is not known what became of a file: "+err.Error())
+		}
+		return trace.FileID{}, false
+	}
+	if !info.Mode().IsRegular() {
 		return trace.FileID{}, false
 	}
 	return trace.IDOf(info), true

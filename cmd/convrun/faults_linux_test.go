@@ -6,10 +6,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/convrun/convrun/provenance"
+	"github.com/convrun/convrun/sign"
 )
 
 // TestFullDisk converts onto a disk that has room for the model and none for
@@ -147,6 +151,82 @@ func TestInjectedErrors(t *testing.T) {
 	}
 }
 
+// TestInjectedReadErrors has the calls by which convrun learns something fail
+// in turn. A log that then says that it is complete is the one that it would
+// have been. CONVRUN_FULL=1 leaves no turn out.
+func TestInjectedReadErrors(t *testing.T) {
+	if _, err := exec.LookPath("strace"); err != nil {
+		missingTool(t, "%v", err)
+	}
+	step := 29
+	if os.Getenv("CONVRUN_FULL") != "" {
+		step = 1
+	}
+	for _, call := range []string{
+		"openat", "openat2", "read", "pread64", "process_vm_readv", "fstat", "newfstatat", "readlinkat", "getdents64", "ioctl", "prlimit64",
+	} {
+		t.Run(call, func(t *testing.T) {
+			b := newBench(t)
+			want := b.heard(b.log)
+			for n := 1; ; n += step {
+				b.prepare(n)
+				_, trace := b.injectInto(call, strconv.Itoa(n))
+				logs, _ := filepath.Glob(filepath.Join(b.dir, "*"+logSuffix))
+				for _, log := range logs {
+					if heard := b.heard(log); heard != nil && !slices.Equal(heard, want) {
+						t.Errorf("after an error in call %d a log says that it is complete, and %s", n, diff(want, heard))
+					}
+					if log != b.log {
+						must(t, os.Remove(log)) // the model was not seen
+					}
+				}
+				if b.exists("begun") != b.exists("done") {
+					t.Errorf("after an error in call %d the command did not come to its end: %s", n, b.said())
+				}
+				if !bytes.Contains(trace, injected) {
+					t.Logf("%d turns", n/step)
+					break
+				}
+			}
+		})
+	}
+}
+
+// heard lists what the log tells of files and programs; nothing when it
+// says that something could not be seen or told.
+func (b *bench) heard(log string) (lines []string) {
+	b.t.Helper()
+	data, err := os.ReadFile(log)
+	must(b.t, err)
+	if bytes.Equal(data, b.oldLog) {
+		return nil
+	}
+	payload, err := sign.UnverifiedPayload(data)
+	must(b.t, err)
+	st, err := provenance.Parse(payload)
+	must(b.t, err)
+	untold := func(note string) bool { return strings.Contains(note, "could not be told") }
+	if capture := st.Predicate.Capture; !capture.Complete || slices.ContainsFunc(capture.Notes, untold) {
+		return nil
+	}
+	for _, file := range slices.Concat(st.Predicate.Inputs, st.Predicate.Outputs) {
+		if file.Name == b.beside("stderr") {
+			continue // where only this test sends it
+		}
+		line := file.Annotations.Role + " " + file.Name
+		if file.Digest["sha256"] == "" {
+			line += " without digest"
+		}
+		lines = append(lines, line)
+	}
+	for _, process := range st.Predicate.Run.Processes {
+		lines = append(lines, strings.Join(process.Argv, " ")+" "+process.Executable.Name+" "+process.Executable.Digest["sha256"])
+	}
+	lines = append(lines, st.Predicate.Capture.Method)
+	slices.Sort(lines)
+	return lines
+}
+
 // TestDiskThatCannotBeFlushed has every flush fail: the draft is kept on no more
 // than the system's word.
 func TestDiskThatCannotBeFlushed(t *testing.T) {
@@ -163,21 +243,15 @@ func TestDiskThatCannotBeFlushed(t *testing.T) {
 	}
 }
 
-// inject runs the conversion with errors in those of every thread's calls that
-// when names, as strace has it, and tells whether there were any.
+// inject is injectInto for calls that write, and tells whether there were any.
 func (b *bench) inject(call, when string) bool {
 	b.t.Helper()
 	kept := func() int {
 		drafts, _ := filepath.Glob(b.beside("home/.local/state/convrun/logs/*" + draftSuffix))
 		return len(drafts)
 	}
-	keptBefore, trace := kept(), b.beside("trace")
-	strace, tree := b.start("strace", "-f", "-qq", "--detach-on=execve", "-o", trace, "-e", "trace="+call, "-e", "inject="+call+":error=EIO:when="+when)
-	b.awaitTree(tree)
-	_ = strace.Wait()
-	status := strace.ProcessState.ExitCode()
-	text, err := os.ReadFile(trace)
-	must(b.t, err)
+	keptBefore := kept()
+	status, text := b.injectInto(call, when)
 	logged, drafted := b.check()
 	switch {
 	case muted.Match(text):
@@ -186,11 +260,26 @@ func (b *bench) inject(call, when string) bool {
 	case status == exitOK:
 	case status != exitOwnFailure || !strings.Contains(b.said(), "convrun: error: "):
 		b.t.Errorf("status %d: %s", status, b.said())
-	case call != "fsync" && bytes.Count(text, []byte("(INJECTED)")) > 1: // both of a draft's places may have failed
+	case call != "fsync" && bytes.Count(text, injected) > 1: // both of a draft's places may have failed
 	case b.exists("begun") && !logged && !drafted && kept() == keptBefore:
 		b.t.Errorf("the log of the run is lost: %s", b.said())
 	}
-	return bytes.Contains(text, []byte("(INJECTED)"))
+	return bytes.Contains(text, injected)
+}
+
+var injected = []byte("(INJECTED)")
+
+// injectInto runs the conversion with errors in those of every thread's calls
+// that when names, as strace has it, and gives what strace wrote.
+func (b *bench) injectInto(call, when string) (status int, trace []byte) {
+	b.t.Helper()
+	file := b.beside("trace")
+	strace, tree := b.start("strace", "-f", "-qq", "--detach-on=execve", "-o", file, "-e", "trace="+call, "-e", "inject="+call+":error=EIO:when="+when)
+	b.awaitTree(tree)
+	_ = strace.Wait()
+	trace, err := os.ReadFile(file)
+	must(b.t, err)
+	return strace.ProcessState.ExitCode(), trace
 }
 
 // muted are failed writes to standard error, and to the event descriptor by

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -65,28 +66,28 @@ func (m memory) text(address uint64, limit int) (string, error) {
 	return string(text), errTooLong
 }
 
-// argv reads a NULL-terminated array of strings, bounded; cut is set when
+// argv reads a NULL-terminated array of strings, bounded; errTooLong says that
 // there was more.
-func (m memory) argv(address uint64, pointerBytes int) (argv []string, cut bool) {
+func (m memory) argv(address uint64, pointerBytes int) (argv []string, err error) {
 	total := 0
 	for len(argv) < maxArguments && total < maxArgumentBytes {
 		var raw [8]byte
 		if n, err := m.read(raw[:pointerBytes], address); err != nil || n < pointerBytes {
-			return argv, true
+			return argv, errors.Join(err, io.ErrUnexpectedEOF)
 		}
 		pointer := binary.LittleEndian.Uint64(raw[:])
 		if pointer == 0 {
-			return argv, false
+			return argv, nil
 		}
 		argument, err := m.text(pointer, maxArgumentBytes-total)
 		if argument != "" || err == nil {
 			argv = append(argv, argument)
 		}
 		if err != nil {
-			return argv, true
+			return argv, err
 		}
 		total += len(argument)
 		address += uint64(pointerBytes)
 	}
-	return argv, true
+	return argv, errTooLong
 }

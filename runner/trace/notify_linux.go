@@ -70,9 +70,12 @@ func (l *listener) decode(notification []byte) heldCall {
 	return call
 }
 
-func (l *listener) holds(call *heldCall) bool {
+func (l *listener) holds(call *heldCall) (bool, error) {
 	_, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(l.fd), stage.IoctlIDValid, uintptr(unsafe.Pointer(&call.id)))
-	return errno == 0
+	if errno == 0 || errno == unix.ENOENT {
+		return errno == 0, nil
+	}
+	return false, errno
 }
 
 // release lets the call go on; one that was interrupted meanwhile comes again.

@@ -65,7 +65,7 @@ func (t *traced) decode(packet []byte) heldCall {
 // holds is true: the tracer, which waits for the release, has not let the
 // thread's number go. Only an execve of another thread could have given it
 // away, and a call that this cuts off comes to nothing.
-func (t *traced) holds(*heldCall) bool { return true }
+func (t *traced) holds(*heldCall) (bool, error) { return true, nil }
 
 func (t *traced) release(*heldCall) error {
 	for {

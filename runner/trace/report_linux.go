@@ -167,7 +167,7 @@ func (r *reporter) connect(n *heldCall, call call) {
 		return
 	}
 	raw := make([]byte, size)
-	if got, err := memory(n.tid).read(raw, at); err != nil || got < len(raw) || !n.by.holds(n) {
+	if got, err := memory(n.tid).read(raw, at); err != nil || got < len(raw) || !r.holds(n) {
 		return
 	}
 	address := endpoint(raw)
@@ -248,7 +248,7 @@ func (r *reporter) paths(n *heldCall, abi *abi, call call) {
 		}
 	}
 	flags := how.Flags
-	if !n.by.holds(n) {
+	if !r.holds(n) {
 		return
 	}
 	r.otherMounts(n.tid)
@@ -274,6 +274,15 @@ func (r *reporter) paths(n *heldCall, abi *abi, call call) {
 		}
 		r.twoNames(&event, dir, first, dir2, second, flags)
 	}
+}
+
+// holds tells whether the thread of a call is still held.
+func (r *reporter) holds(n *heldCall) bool {
+	held, err := n.by.holds(n)
+	if err != nil {
+		r.gap(n.tid, fmt.Sprintf("it is not known whether a call of it was read whole (%v)", err))
+	}
+	return held
 }
 
 // openHow reads the third argument of openat2(2); ok is false when the kernel
@@ -306,7 +315,7 @@ func (r *reporter) unreadable(tid int, err error) {
 	if errors.Is(err, unix.ESRCH) {
 		return
 	}
-	r.gap(tid, fmt.Sprintf("its memory cannot be read (%v), so its files are unknown", err))
+	r.gap(tid, fmt.Sprintf("its memory cannot be read (%v), so not all of what it does is known", err))
 }
 
 func dirArgument(n *heldCall, argument int) int {
@@ -477,7 +486,12 @@ func (r *reporter) exec(event *Event, n *heldCall, abi *abi, call call, dir int,
 	if found.mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
 		r.rights.possible = true
 	}
-	event.Argv, _ = memory(n.tid).argv(n.args[call.argv], abi.pointerBytes)
+	switch event.Argv, err = memory(n.tid).argv(n.args[call.argv], abi.pointerBytes); {
+	case errors.Is(err, errTooLong):
+		r.note(n.tid, "it started a program with more arguments than are recorded")
+	case err != nil && !errors.Is(err, unix.EFAULT): // which the kernel will find, too
+		r.unreadable(n.tid, err)
+	}
 	event.PID, event.Parent = family(n.tid)
 	r.report(event, found)
 }
@@ -546,19 +560,20 @@ func (r *reporter) twoNames(event *Event, dir int, path string, dir2 int, path2 
 		r.missed(event.TID, errDeep)
 		return
 	}
-	if !refused(event, parent, flags, &found) {
+	if !r.refused(event, parent, flags, &found) {
 		r.report(event, found)
 	}
 }
 
 // refused tells whether the kernel will not give found the name event.Path2 in
 // parent, rename(2) and link(2). Of an Exchange it describes what has that name.
-func refused(event *Event, parent string, flags uint64, found *located) bool {
+func (r *reporter) refused(event *Event, parent string, flags uint64, found *located) bool {
 	var stat unix.Stat_t
 	if onOtherMount(parent, found.handle) {
 		return true // EXDEV
 	}
-	if unix.Lstat(event.Path2, &stat) != nil {
+	if err := unix.Lstat(event.Path2, &stat); err != nil {
+		r.missed(event.TID, err)
 		return event.Op == Exchange // there is nothing to exchange it for
 	}
 	directory := stat.Mode&unix.S_IFMT == unix.S_IFDIR

@@ -20,7 +20,7 @@ type mechanism interface {
 	receive(calls []heldCall) ([]heldCall, error)
 	// holds tells whether the thread of a received call is still held, so that
 	// what was read of it since is its own.
-	holds(call *heldCall) bool
+	holds(call *heldCall) (bool, error)
 	// release lets a received call go on.
 	release(call *heldCall) error
 	// hungUp says what it means that the descriptor's other end has gone.
