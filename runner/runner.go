@@ -160,6 +160,7 @@ func Run(ctx context.Context, command Command) (*Observation, error) {
 	}
 	o.Capture.Method, o.Capture.Dropped = run.Method(), w.dropped
 	o.Capture.Notes = append(o.Capture.Notes, run.Notes()...)
+	o.Capture.Degraded = append(o.Capture.Degraded, run.Degraded()...)
 	o.StillRunning = append(o.StillRunning, left...)
 	w.finish(ctx, o, observer)
 	if err := cache.save(); err != nil {

@@ -125,7 +125,7 @@ func logRun(ctx context.Context, options runOptions, config configuration, meta 
 	artifacts, notes := findArtifacts(o)
 	o.Capture.Notes = append(o.Capture.Notes, notes...)
 	for _, degraded := range o.Capture.Degraded {
-		warn("%s; --trace snapshot leaves them", degraded)
+		warn("%s; --trace snapshot does without", degraded)
 		o.Capture.Notes = append(o.Capture.Notes, degraded)
 	}
 	addUntouched(o, provenance.Frozen(o, artifacts))

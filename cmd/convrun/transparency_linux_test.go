@@ -388,3 +388,18 @@ func slaveOf(t *testing.T, master *os.File) *os.File {
 	must(t, err)
 	return slave
 }
+
+// TestProfilerInside has py-spy look at a Python, by ptrace and in its memory.
+func TestProfilerInside(t *testing.T) {
+	python := environment(t, "converters")
+	dir := workDir(t)
+	must(t, os.WriteFile(filepath.Join(dir, "busy.py"), []byte("def busy():\n    n = 0\n    while n < 3e7:\n        n += 1\n\nbusy()\nopen('out', 'w').close()\n"), 0o644))
+	_, stderr, status := convrunHere(t, dir, "run", "--log", "out.convlog.json", "--", filepath.Join(filepath.Dir(python), "py-spy"), "record", "--format", "raw", "--output", "profile.txt", "--", python, "busy.py")
+	profile, err := os.ReadFile(filepath.Join(dir, "profile.txt"))
+	if status != 0 || err != nil || !strings.Contains(string(profile), "busy (busy.py:") || strings.Contains(stderr, "incomplete") {
+		t.Errorf("status %d, %v, %s: %s", status, err, stderr, profile)
+	}
+	if stdout, stderr, status := convrunHere(t, dir, "show", "--json", "out"); status != 0 || !strings.Contains(stdout, `"complete":true`) {
+		t.Error(stderr, stdout)
+	}
+}

@@ -132,12 +132,33 @@ func (r *Run) listen(filter []byte) error {
 		return err
 	}
 	r.mechanism = newListener(fd, page)
-	// No answer is waited for: once sent, the listener lives as long as the
-	// keeper, whether that has received it yet or not.
-	if err := send(r.keeper.sock, []byte{stage.Listener}, unix.UnixRights(fd)); err != nil {
+	return r.handToKeeper(fd)
+}
+
+// handToKeeper waits for no answer: once sent, the listener lives as long as
+// the keeper, whether that has received it yet or not.
+func (r *Run) handToKeeper(listener int) error {
+	if err := send(r.keeper.sock, []byte{stage.Listener}, unix.UnixRights(listener)); err != nil {
 		return fmt.Errorf("hand the listener to the keeper: %w", err)
 	}
 	return nil
+}
+
+// replaceKeeper starts another keeper when somebody has killed the first, while
+// no notification is being looked at.
+func (r *Run) replaceKeeper() error {
+	l, ok := r.mechanism.(*listener)
+	entry := []unix.PollFd{{Fd: int32(r.keeper.sock), Events: unix.POLLIN}}
+	if n, err := unix.Poll(entry, 0); !ok || err != nil || n == 0 {
+		return nil
+	}
+	unix.Close(r.keeper.sock)
+	page, err := r.startKeeper()
+	if err != nil {
+		return fmt.Errorf("replace the keeper, which was killed: %w", err)
+	}
+	defer func() { _ = unix.Munmap(page) }()
+	return r.handToKeeper(l.fd)
 }
 
 // refusal says why what, a filter, was not installed.

@@ -272,9 +272,9 @@ func TestDebuggersInside(t *testing.T) {
 			defer null.Close()
 			events, exit, run := watch(t, method, append([]string{"sh", "-c", `exec >/dev/null 2>&1; exec "$@"`, "sh"}, debugger...)...)
 			worked := exit.Code == 3 && slices.Equal(below(dir, events), []string{"wct out"})
-			noted := slices.ContainsFunc(run.Notes(), func(n string) bool { return strings.Contains(n, debugger[0]+": it uses ptrace, which is refused") })
-			if worked != (method == SeccompNotify) || noted == worked {
-				t.Errorf("%s: exit %+v, worked %v, noted %v (%q)", debugger[0], exit, worked, noted, run.Notes())
+			told := slices.ContainsFunc(run.Degraded(), func(d string) bool { return strings.Contains(d, debugger[0]+": debuggers") })
+			if worked != (method == SeccompNotify) || told == worked {
+				t.Errorf("%s: exit %+v, worked %v, told %v (%q)", debugger[0], exit, worked, told, run.Degraded())
 			}
 		})
 	}
@@ -304,32 +304,46 @@ func TestUntracedChild(t *testing.T) {
 	}
 }
 
-// TestTracerStaysForDaemons: what outlives the grace goes on, and the tracer
-// ends when it has ended.
-func TestTracerStaysForDaemons(t *testing.T) {
-	byMethod(t, byPtrace, func(t *testing.T, method string) {
-		scene(t)
-		run, err := Prepare(Command{Argv: []string{"sh", "-c", `setsid sh -c 'while [ ! -e go ]; do sleep 0.05; done; cat in\ put > late || echo failed > late' & exit 3`}, Environ: os.Environ()}, method, func(*Event) {})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := run.Start(func(syscall.Signal) {}); err != nil {
-			t.Fatal(err)
-		}
-		exit := run.Wait()
-		left, err := run.Finish(t.Context(), 100*time.Millisecond)
-		if exit.Code != 3 || err != nil || len(left) == 0 || slices.Contains(left, run.keeper.pid) {
-			t.Errorf("exit %+v, left %v, error %v", exit, left, err)
-		}
-		if err := os.WriteFile("go", []byte("x"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		waitUntil(t, "what the daemon writes", exists("late"))
-		if text, _ := os.ReadFile("late"); string(text) != "x" {
-			t.Errorf("the daemon wrote %q", text)
-		}
-		waitUntil(t, "the tracer's end", isGone(run.keeper.pid))
+// TestDaemonsGoOn: what outlives the grace goes on, and the keeper, or the
+// tracer, ends when it has ended.
+func TestDaemonsGoOn(t *testing.T) {
+	byMethod(t, tracing, func(t *testing.T, method string) { leaveDaemon(t, method, func(*Run) {}) })
+}
+
+// TestKilledKeeper: another one stays for the daemons.
+func TestKilledKeeper(t *testing.T) {
+	byMethod(t, []string{SeccompNotify}, func(t *testing.T, method string) {
+		leaveDaemon(t, method, func(run *Run) {
+			killed := run.keeper.pid
+			_ = syscall.Kill(killed, syscall.SIGKILL)
+			waitUntil(t, "the keeper's end", isGone(killed))
+		})
 	})
+}
+
+func leaveDaemon(t *testing.T, method string, disturb func(*Run)) {
+	scene(t)
+	run, err := Prepare(Command{Argv: []string{"sh", "-c", `setsid sh -c 'while [ ! -e go ]; do sleep 0.05; done; cat in\ put > late || echo failed > late' & exit 3`}, Environ: os.Environ()}, method, func(*Event) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := run.Start(func(syscall.Signal) {}); err != nil {
+		t.Fatal(err)
+	}
+	exit := run.Wait()
+	disturb(run)
+	left, err := run.Finish(t.Context(), 100*time.Millisecond)
+	if exit.Code != 3 || err != nil || len(left) == 0 || slices.Contains(left, run.keeper.pid) {
+		t.Errorf("exit %+v, left %v, error %v", exit, left, err)
+	}
+	if err := os.WriteFile("go", []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, "what the daemon writes", exists("late"))
+	if text, _ := os.ReadFile("late"); string(text) != "x" {
+		t.Errorf("the daemon wrote %q", text)
+	}
+	waitUntil(t, "the keeper's end", isGone(run.keeper.pid))
 }
 
 // TestKilledWatcher kills convrun at several moments: its command goes on to

@@ -25,8 +25,8 @@ type reporter struct {
 	rights borrowed
 	// ownPID and ownGroup are convrun's own process and process group.
 	ownPID, ownGroup int
-	said             map[string]bool // gaps and notes
-	notes            []string
+	said             map[string]bool // gaps, notes and what is degraded
+	notes, degraded  []string
 }
 
 func newReporter(sink Sink, abis []abi) *reporter {
@@ -131,11 +131,14 @@ func (r *reporter) untraced(n *heldCall, name string) {
 	}
 }
 
-// debugger notes that a program wants to trace another, or to be traced.
+// debugger tells that a program wants to trace another, or to be traced.
 func (r *reporter) debugger(n *heldCall) {
 	switch n.args[0] {
 	case unix.PTRACE_TRACEME, unix.PTRACE_ATTACH, unix.PTRACE_SEIZE:
-		r.note(n.tid, "it uses ptrace, which is refused (EPERM) for processes that convrun watches in that way: debuggers and strace do not work inside")
+		const text = "debuggers, strace and profilers that use ptrace are refused (EPERM) inside, since convrun watches by ptrace itself"
+		if first, exe := r.first(n.tid, text); first {
+			r.degraded = append(r.degraded, exe+": "+text)
+		}
 	}
 }
 

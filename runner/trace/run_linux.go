@@ -95,6 +95,15 @@ func (r *Run) Notes() []string {
 	return notes
 }
 
+// Degraded lists what programs of the command could not do because they were
+// watched. It is complete after Finish.
+func (r *Run) Degraded() []string {
+	if r.reporter == nil {
+		return nil
+	}
+	return r.reporter.degraded
+}
+
 // PID of the command.
 func (r *Run) PID() int { return r.pid }
 
@@ -212,6 +221,9 @@ func (r *Run) Finish(ctx context.Context, grace time.Duration) (left []int, err 
 	}
 	if stopErr := r.stopServing(); !errors.Is(stopErr, errStopped) {
 		err = stopErr // the last one has gone, or the listener failed, just now
+	}
+	if keeperErr := r.replaceKeeper(); err == nil {
+		err = keeperErr
 	}
 	r.keeper.takeOver()
 	if errors.Is(err, errTreeGone) {

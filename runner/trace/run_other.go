@@ -37,6 +37,9 @@ func (r *Run) Reason() string { return r.reason }
 // Notes are side effects of the method that the command can notice.
 func (r *Run) Notes() []string { return nil }
 
+// Degraded lists what the command could not do because it was watched.
+func (r *Run) Degraded() []string { return nil }
+
 // PID of the command.
 func (r *Run) PID() int { return r.process.Pid }
 
