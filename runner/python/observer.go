@@ -5,8 +5,8 @@
 // It never runs a Python, imports nothing into one that the program would not
 // have imported, and changes nothing that the program computes. The call of a
 // converter is seen by a module that the process itself loads as
-// sitecustomize (sitecustomize.py, recorder.py); distributions are read from
-// the metadata that installers leave beside the packages.
+// sitecustomize (sitecustomize.py, table.py, recorder.py); distributions are
+// read from the metadata that installers leave beside the packages.
 package python
 
 import (
@@ -21,6 +21,9 @@ import (
 
 //go:embed sitecustomize.py
 var sitecustomize []byte
+
+//go:embed table.py
+var table []byte
 
 //go:embed recorder.py
 var recorder []byte
@@ -85,7 +88,7 @@ func writeArchive(name string) (err error) {
 	for _, module := range []struct {
 		name string
 		text []byte
-	}{{"sitecustomize.py", sitecustomize}, {"recorder.py", recorder}} {
+	}{{"sitecustomize.py", sitecustomize}, {"table.py", table}, {"recorder.py", recorder}} {
 		// Stored, for a Python without zlib.
 		entry, err := archive.CreateHeader(&zip.FileHeader{Name: module.name, Method: zip.Store})
 		if err != nil {

@@ -1,6 +1,6 @@
 """Observes the functions of TABLE: which were called, with what, and how they
-ended. Loaded by sitecustomize.py when a machine learning framework is imported;
-needs Python 3.8.
+ended. Loaded by sitecustomize.py when a machine learning framework is imported,
+into the namespace that table.py has filled; needs Python 3.8.
 
 A wrapper around a function would be seen: it is a frame in tracebacks, it
 shifts the stack level of warnings, and torch writes the Python stack into a
@@ -26,18 +26,6 @@ import _thread
 from importlib.machinery import SourceFileLoader
 
 
-class Row:
-    """One observed function."""
-
-    def __init__(self, name, package, model=None, reads=(), writes=(), saves=False):
-        self.name = name  # as a user calls it
-        self.package = package  # top-level module whose __version__ counts
-        self.model = model  # the parameter that holds the model object
-        self.reads = reads  # parameters that name files to read
-        self.writes = writes  # parameters that name files to write
-        self.saves = saves  # writes a model that was converted before
-
-
 class Shown:
     """The function that shows a warning, after all filters."""
 
@@ -46,36 +34,8 @@ class Logged:
     """The function that hands a log record to the handlers."""
 
 
-# Module, then the function in it: what is observed. A function that another
-# row's function calls is a part of that one and is not recorded.
-TABLE = {
-    "torch.onnx": {
-        "export": Row("torch.onnx.export", "torch", model="model", writes=("f",)),
-    },
-    "torch.onnx._internal.exporter._onnx_program": {
-        "ONNXProgram.save": Row("torch.onnx.ONNXProgram.save", "torch", writes=("destination",), saves=True),
-    },
-    "tf2onnx.convert": {
-        "from_keras": Row("tf2onnx.convert.from_keras", "tf2onnx", model="model", writes=("output_path",)),
-        "from_function": Row("tf2onnx.convert.from_function", "tf2onnx", writes=("output_path",)),
-        "from_graph_def": Row("tf2onnx.convert.from_graph_def", "tf2onnx", writes=("output_path",)),
-        "from_tflite": Row("tf2onnx.convert.from_tflite", "tf2onnx", reads=("tflite_path",), writes=("output_path",)),
-    },
-    # What `python -m tf2onnx.convert` calls: that module runs as __main__, and
-    # its own functions are none that an import hook sees.
-    "tf2onnx.tfonnx": {
-        "process_tf_graph": Row("tf2onnx.tfonnx.process_tf_graph", "tf2onnx", reads=("tflite_path", "tfjs_path")),
-    },
-    "tf2onnx.utils": {
-        "save_protobuf": Row("tf2onnx.utils.save_protobuf", "tf2onnx", writes=("path",), saves=True),
-        "save_onnx_zip": Row("tf2onnx.utils.save_onnx_zip", "tf2onnx", writes=("target_path",), saves=True),
-    },
-    "warnings": {"_showwarnmsg": Shown()},
-    "logging": {"Logger.callHandlers": Logged()},
-}
-
-# Loggers whose records of level WARNING and above are kept, with those below.
-LOGGERS = ("torch.onnx", "onnxscript", "onnx_ir", "tf2onnx", "tensorflow")
+# What table.py holds, and where warnings and log records pass.
+HOOKS = dict(TABLE, warnings={"_showwarnmsg": Shown()}, logging={"Logger.callHandlers": Logged()})
 
 # Bounds of what is kept of one call.
 DEPTH, ITEMS, NODES, CHARACTERS = 8, 200, 4000, 4000
@@ -105,14 +65,14 @@ class Recorder:
         self.calls = itertools.count(1)
         self.notes = 0
         self.said = {}  # the last record of each framework
-        for module, rows in TABLE.items():
+        for module, rows in HOOKS.items():
             if module in sys.modules:
                 self.instrument(sys.modules[module], rows)
 
     def find_spec(self, name, path, target):
-        """Finds a module of TABLE with the other finders, and arranges that
+        """Finds a module of HOOKS with the other finders, and arranges that
         its functions are instrumented once it has been executed."""
-        rows = TABLE.get(name)
+        rows = HOOKS.get(name)
         if rows is None:
             return None
         for finder in list(sys.meta_path):

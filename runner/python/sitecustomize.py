@@ -84,13 +84,13 @@ class Observer(object):
         })
 
     def load(self):
-        """Runs recorder.py, which lies beside this file in the archive."""
+        """Runs what lies beside this file in the archive."""
         if self.recorder is None and not self.broken:
             try:
-                name = os.path.join(self.archive, "recorder.py")
-                source = __loader__.get_data(name)
                 space = {"__name__": "convrun recorder"}
-                exec(compile(source, name, "exec", 0, True), space)
+                for part in ("table.py", "recorder.py"):
+                    name = os.path.join(self.archive, part)
+                    exec(compile(__loader__.get_data(name), name, "exec", 0, True), space)
                 self.recorder = space["Recorder"](self)
             except Exception:
                 self.broken = True
