@@ -206,6 +206,55 @@ func TestTorchSave(t *testing.T) {
 	}
 }
 
+// The other ways to freeze a network, and to write it: what is made first for a
+// call to save is a call of its own.
+func TestTorchExportedProgramsAndTorchScript(t *testing.T) {
+	t.Parallel()
+	python := environment(t, "torch")
+	// TorchScript writes the attributes of a module in the order of a set.
+	b := newBench(t, "PYTHONDONTWRITEBYTECODE=1", "PYTHONHASHSEED=0")
+	cases := []string{"export", "export_save", "trace", "trace_module", "script", "jit_save", "method_save"}
+	argv := []string{python, script(t, "torch_export.py")}
+	want := bindings(t, b, argv, cases)
+	_, record := b.transparent(t, slices.Concat(argv, cases, []string{"script_function"})...)
+	if len(record.Problems) > 0 {
+		t.Errorf("problems %q", record.Problems)
+	}
+	functions, bound := []string{}, []Call{}
+	for _, call := range record.Calls {
+		functions = append(functions, call.Function)
+		if call.Outcome != "returned" || call.Package != "torch" || call.Saves != strings.HasSuffix(call.Function, "save") {
+			t.Errorf("call %+v", call)
+		}
+	}
+	expected := []string{
+		"torch.export.export", "torch.export.export", "torch.export.save",
+		"torch.jit.trace", "torch.jit.trace_module", "torch.jit.script", "torch.jit.trace", "torch.jit.save", "torch.jit.script", "torch.jit.ScriptModule.save",
+	}
+	if !slices.Equal(functions, expected) {
+		t.Fatalf("calls %q, want %q", functions, expected)
+	}
+	for _, i := range []int{0, 2, 3, 4, 5, 7, 9} {
+		bound = append(bound, record.Calls[i])
+	}
+	holdsBindings(t, want, bound)
+	for i, name := range map[int]string{2: "exported.pt2", 7: "traced.pt", 9: "scripted.pt"} {
+		if want := []string{filepath.Join(b.work, name)}; !slices.Equal(record.Calls[i].Writes, want) {
+			t.Errorf("%s writes %q, want %q", record.Calls[i].Function, record.Calls[i].Writes, want)
+		}
+	}
+	for _, i := range []int{0, 3, 4} {
+		holdsSmall(t, record.Calls[i].Model, false)
+	}
+	holdsSmall(t, record.Calls[5].Model, true)
+	if m := record.Calls[2].Model; m == nil || m.Class != "torch.export.exported_program.ExportedProgram" || m.Parameters != record.Calls[0].Model.Parameters {
+		t.Errorf("model of torch.export.save: %+v", m)
+	}
+	if m := record.Calls[9].Model; m == nil || m.Parameters != record.Calls[0].Model.Parameters || !slices.Contains(m.Modules, ModuleCount{"torch.jit._script.RecursiveScriptModule[Dropout]", 1, 0}) {
+		t.Errorf("model of ScriptModule.save: %+v", m)
+	}
+}
+
 // With -W error the exporter's own deprecation warning ends the call.
 func TestTorchWarningsAsErrors(t *testing.T) {
 	t.Parallel()
@@ -334,5 +383,113 @@ func TestTF2ONNXCommandLine(t *testing.T) {
 		return w.Source == "tf2onnx.tf_loader" && strings.Contains(w.Message, "'--tag' not specified")
 	}) {
 		t.Errorf("no record of the logger tf2onnx.tf_loader among %+v", record.Warnings)
+	}
+}
+
+// Everything that makes or changes an ONNX model without a network of torch or
+// TensorFlow.
+func TestONNXConverters(t *testing.T) {
+	t.Parallel()
+	python := environment(t, "converters")
+	b := newBench(t, "PYTHONDONTWRITEBYTECODE=1")
+	cases := []string{"sklearn", "to_onnx", "mltools", "dynamic", "dynamic_proto", "static", "quantize", "simplify", "simplify_proto", "version", "version_wrong", "save"}
+	argv := []string{python, script(t, "onnx_convert.py")}
+	want := bindings(t, b, argv, cases)
+	result, record := b.transparent(t, slices.Concat(argv, cases, []string{"simplify_wrong"})...)
+	if len(record.Problems) > 0 {
+		t.Errorf("problems %q", record.Problems)
+	}
+	if len(record.Calls) != len(cases)+1 || !strings.Contains(result.stderr, "in wrapper") {
+		t.Fatalf("calls %+v\n%s", record.Calls, result.stderr)
+	}
+	wrong := record.Calls[len(cases)]
+	holdsBindings(t, want, record.Calls[:len(cases)])
+	for i, expected := range []struct{ function, reads, writes string }{
+		{"skl2onnx.convert_sklearn", "", ""},
+		{"skl2onnx.to_onnx", "", ""},
+		{"onnxmltools.convert_sklearn", "", ""},
+		{"onnxruntime.quantization.quantize_dynamic", "network.onnx", "dynamic.onnx"},
+		{"onnxruntime.quantization.quantize_dynamic", "", "proto.onnx"},
+		{"onnxruntime.quantization.quantize_static", "network.onnx", "static.onnx"},
+		{"onnxruntime.quantization.quantize", "network.onnx", "configured.onnx"},
+		{"onnxsim.simplify", "network.onnx", "simple.onnx"},
+		{"onnxsim.simplify", "", ""},
+		{"onnx.version_converter.convert_version", "", ""},
+		{"onnx.version_converter.convert_version", "", ""},
+		{"onnx.save_model", "", "saved.onnx"},
+	} {
+		call := record.Calls[i]
+		if call.Function != expected.function || call.Version == "" || call.Saves != (cases[i] == "save") {
+			t.Errorf("%s: call %+v", cases[i], call)
+		}
+		if !slices.Equal(call.Reads, inside(b.work, expected.reads)) || !slices.Equal(call.Writes, inside(b.work, expected.writes)) {
+			t.Errorf("%s: reads %q, writes %q, want %q, %q", cases[i], call.Reads, call.Writes, expected.reads, expected.writes)
+		}
+		if outcome := call.Outcome; (outcome != "returned") != (cases[i] == "version_wrong") {
+			t.Errorf("%s: %s", cases[i], outcome)
+		}
+	}
+	// What does not fit the function that is shown is recorded as it was given.
+	if _, ok := wrong.Arguments["kwargs"].(map[string]any)["simpler"]; !ok || !strings.HasPrefix(wrong.Outcome, "raised: TypeError: simplify() got an unexpected keyword") {
+		t.Errorf("a call that cannot be: %+v", wrong)
+	}
+	for i, model := range map[int]*Model{
+		0: {Class: "sklearn.pipeline.Pipeline", Parameters: -1, Modules: []ModuleCount{
+			{"sklearn.linear_model._logistic.LogisticRegression", 1, 0}, {"sklearn.pipeline.Pipeline", 1, 0}, {"sklearn.preprocessing._data.StandardScaler", 1, 0},
+		}},
+		// The forest keeps the tree that it has made the three others from.
+		1: {Class: "sklearn.ensemble._forest.RandomForestClassifier", Parameters: -1, Modules: []ModuleCount{
+			{"sklearn.ensemble._forest.RandomForestClassifier", 1, 0}, {"sklearn.tree._classes.DecisionTreeClassifier", 4, 0},
+		}},
+		3: nil,
+		4: {Class: "onnx.onnx_ml_pb2.ModelProto", Parameters: 16, Modules: []ModuleCount{{"Identity", 1, 0}, {"MatMul", 2, 0}, {"Relu", 1, 0}}},
+	} {
+		if !reflect.DeepEqual(record.Calls[i].Model, model) {
+			t.Errorf("%s: model %+v, want %+v", cases[i], record.Calls[i].Model, model)
+		}
+	}
+	// onnxruntime warns through the root logger.
+	if !slices.ContainsFunc(record.Warnings, func(w Warning) bool {
+		return w.Source == "root" && strings.HasPrefix(w.Message, "Please consider to run pre-processing") && strings.Contains(w.File, "/onnxruntime/")
+	}) {
+		t.Errorf("no log record of onnxruntime among %+v", record.Warnings)
+	}
+}
+
+// inside is the list of the file's one path, empty for no file.
+func inside(folder, name string) []string {
+	if name == "" {
+		return []string{}
+	}
+	return []string{filepath.Join(folder, name)}
+}
+
+// The program of onnxsim hands on to the function.
+func TestOnnxsimCommandLine(t *testing.T) {
+	t.Parallel()
+	python := environment(t, "converters")
+	b := newBench(t, "PYTHONDONTWRITEBYTECODE=1")
+	if result := b.run(t, b.environ, python, script(t, "onnx_convert.py")); result.exit != 0 {
+		t.Fatal(result.stderr)
+	}
+	model := filepath.Join(b.home, "network.onnx")
+	if err := os.Rename(filepath.Join(b.work, "network.onnx"), model); err != nil {
+		t.Fatal(err)
+	}
+	_, record := b.transparent(t, filepath.Join(filepath.Dir(python), "onnxsim"), model, "small.onnx", "--overwrite-input-shape", "x:1,4")
+	if len(record.Problems) > 0 || len(record.Calls) == 0 {
+		t.Fatalf("problems %q, calls %+v", record.Problems, record.Calls)
+	}
+	call := record.Calls[0]
+	if call.Function != "onnxsim.simplify" || call.Outcome != "returned" || !slices.Equal(call.Reads, []string{model}) || !slices.Contains(call.Given, "certify") {
+		t.Errorf("call %+v", call)
+	}
+	if got, want := call.Arguments["overwrite_input_shapes"], map[string]any{"x": []any{json.Number("1"), json.Number("4")}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("overwrite_input_shapes is recorded as %v, want %v", got, want)
+	}
+	if !slices.ContainsFunc(record.Calls, func(c Call) bool {
+		return c.Function == "onnx.save_model" && slices.Equal(c.Writes, []string{filepath.Join(b.work, "small.onnx")})
+	}) {
+		t.Errorf("calls %+v, want one that writes the model", record.Calls)
 	}
 }

@@ -16,9 +16,12 @@ class Observer(object):
     It is a meta path finder that never finds anything in the beginning.
     """
 
-    # Importing one of these loads the recorder. The order is that of FRAMEWORKS
-    # in recorder.py, which tells at the end of the process what they are.
-    triggers = ("torch", "tensorflow", "keras", "jax", "tf2onnx", "onnx")
+    # Importing one of these loads the recorder: the top-level modules of TABLE
+    # in table.py and of FRAMEWORKS in recorder.py.
+    triggers = (
+        "torch", "tensorflow", "keras", "jax", "tf2onnx", "onnx",
+        "onnxruntime", "onnxsim", "skl2onnx", "onnxmltools", "optimum",
+    )
 
     # A process that writes more than this goes on unrecorded, and a longer
     # line is not written.

@@ -60,15 +60,21 @@ def describe(value):
     kind = "%s.%s" % (type(value).__module__, type(value).__qualname__)
     if hasattr(type(value), "__members__"):
         return type(value).__name__ + "." + value.name
+    if inspect.isroutine(value) or isinstance(value, type):
+        return {"callable": value.__module__ + "." + value.__qualname__}
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         dtype = getattr(value.dtype, "name", None) or str(value.dtype).split(".")[-1]
         return {"dtype": dtype, "shape": list(value.shape)}
     if hasattr(value, "__fspath__"):
         return value.__fspath__()
-    if inspect.isroutine(value):
-        return {"callable": value.__module__ + "." + value.__qualname__}
     if kind == "torch.export.dynamic_shapes.Dim":
         return {"class": kind, "name": value.__name__, "min": value.min, "max": value.max}
+    if kind.startswith("skl2onnx.common.data_types."):
+        return {"class": kind, "shape": value.shape}
+    if kind.startswith("onnxruntime.quantization.quantize."):
+        return dict(members(vars(value)), **{"class": kind})
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
     if kind == "onnx.onnx_ml_pb2.OperatorSetIdProto":
         return {"class": kind, "domain": value.domain, "version": value.version}
     return {"class": kind}

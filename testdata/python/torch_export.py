@@ -32,6 +32,18 @@ def saved():
     return program.save, ("saved.onnx",), {"include_initializers": True}
 
 
+def halved(x):
+    return x / 2
+
+
+def exported():
+    return torch.export.export(model, (image,))
+
+
+def traced():
+    return torch.jit.trace(model, image)
+
+
 torch.manual_seed(0)
 model = Small().eval()
 image = torch.zeros(1, 3, 8, 8)
@@ -48,6 +60,15 @@ bind.run({
     # Weights go into a second file. dynamo is given its default.
     "dynamo": (export, (model,), dict(named, args=(torch.zeros(2, 3, 8, 8),), f="dynamo.onnx", dynamo=True, dynamic_shapes={"x": {0: batch}})),
     "saved": saved,
+    "export": (torch.export.export, (model,), {"args": (torch.zeros(2, 3, 8, 8),), "dynamic_shapes": {"x": {0: batch}}, "strict": True}),
+    "export_save": lambda: (torch.export.save, (exported(), "exported.pt2"), {"extra_files": {"labels.txt": "cat, dog"}}),
+    "trace": (torch.jit.trace, (model, image), {"check_trace": False}),
+    "trace_module": (torch.jit.trace_module, (model, {"forward": image}), {}),
+    "script": (torch.jit.script, (Small(),), {}),
+    # A function that is scripted is no model.
+    "script_function": lambda: (torch.jit.script(halved).save, ("halved.pt",), {}),
+    "jit_save": lambda: (torch.jit.save, (traced(), pathlib.Path("traced.pt")), {"_extra_files": {"labels.txt": "cat, dog"}}),
+    "method_save": lambda: (torch.jit.RecursiveScriptModule.save, (torch.jit.script(model), "scripted.pt"), {}),
     "fail": (torch.onnx.export, (Unexportable(), (image,), "fail.onnx"), {"dynamo": False}),
     "wrong": (torch.onnx.export, (model,), {"opset": 17}),
 })
