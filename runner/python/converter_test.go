@@ -2,6 +2,7 @@ package python
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -491,5 +492,72 @@ func TestOnnxsimCommandLine(t *testing.T) {
 		return c.Function == "onnx.save_model" && slices.Equal(c.Writes, []string{filepath.Join(b.work, "small.onnx")})
 	}) {
 		t.Errorf("calls %+v, want one that writes the model", record.Calls)
+	}
+}
+
+// main_export loads the model by itself: the function that it hands the model
+// to is recorded too.
+func TestOptimumExport(t *testing.T) {
+	t.Parallel()
+	python := environment(t, "converters")
+	b := newBench(t, "PYTHONDONTWRITEBYTECODE=1", "PYTHONHASHSEED=0")
+	argv := []string{python, script(t, "optimum_export.py")}
+	want := bindings(t, b, argv, []string{"main", "model", "export"})
+	result, record := b.transparent(t, slices.Concat(argv, []string{"main", "model", "export"})...)
+	if len(record.Problems) > 0 {
+		t.Errorf("problems %q", record.Problems)
+	}
+	functions := []string{}
+	for _, call := range record.Calls {
+		functions = append(functions, strings.TrimPrefix(call.Function, "optimum.exporters.onnx."))
+		if call.Outcome != "returned" {
+			t.Errorf("call %+v", call)
+		}
+	}
+	if !slices.Equal(functions, []string{"main_export", "onnx_export_from_model", "onnx_export_from_model", "export"}) || result.files["/main/model.onnx"] == "" {
+		t.Fatalf("calls %q, files %v\n%s", functions, result.files, result.stderr)
+	}
+	holdsBindings(t, want, slices.Concat(record.Calls[:1], record.Calls[2:]))
+	for i, file := range []string{"main", "main", "model", "bert.onnx"} {
+		if got := record.Calls[i].Writes; !slices.Equal(got, inside(b.work, file)) {
+			t.Errorf("%s writes %q, want %s", functions[i], got, file)
+		}
+	}
+	var parameters int64
+	var dropouts int
+	fmt.Sscan(result.stdout, &parameters, &dropouts)
+	for _, call := range record.Calls[1:] {
+		m := call.Model
+		if m == nil || m.Class != "transformers.models.bert.modeling_bert.BertModel" || m.Training == nil || *m.Training || m.Parameters != parameters ||
+			!slices.Contains(m.Modules, ModuleCount{"torch.nn.modules.dropout.Dropout", dropouts, 0}) {
+			t.Errorf("%s: model %+v, want %d parameters and %d layers of dropout", call.Function, m, parameters, dropouts)
+		}
+	}
+	if !slices.ContainsFunc(record.Warnings, func(w Warning) bool {
+		return strings.HasPrefix(w.Source, "optimum.") && strings.HasPrefix(w.Message, "Opset 17 is lower")
+	}) {
+		t.Errorf("no record of optimum's logger among %+v", record.Warnings)
+	}
+}
+
+func TestBoostedTrees(t *testing.T) {
+	t.Parallel()
+	python := environment(t, "boosting")
+	b := newBench(t, "PYTHONDONTWRITEBYTECODE=1")
+	argv := []string{python, script(t, "boosting_convert.py")}
+	want := bindings(t, b, argv, []string{"lightgbm", "xgboost"})
+	_, record := b.transparent(t, slices.Concat(argv, []string{"lightgbm", "xgboost_as_called"})...)
+	if len(record.Problems) > 0 {
+		t.Errorf("problems %q", record.Problems)
+	}
+	holdsBindings(t, want, record.Calls)
+	for i, expected := range []struct{ function, class string }{
+		{"onnxmltools.convert_lightgbm", "lightgbm.sklearn.LGBMClassifier"},
+		{"onnxmltools.convert_xgboost", "xgboost.sklearn.XGBClassifier"},
+	} {
+		call := record.Calls[i]
+		if call.Function != expected.function || call.Version == "" || call.Outcome != "returned" || call.Model == nil || call.Model.Class != expected.class {
+			t.Errorf("call %+v, want %+v", call, expected)
+		}
 	}
 }

@@ -7,7 +7,8 @@ class Row:
 
     def __init__(self, name, package, model=(), reads=(), writes=(), saves=False, within=None, modules=False):
         self.name = name  # as a user calls it
-        self.package = package  # top-level module whose __version__ counts
+        # The top-level module whose __version__ counts, or the distribution.
+        self.package = package
         # The parameter that holds the model object; several if versions differ.
         self.model = (model,) if isinstance(model, str) else model or ()
         self.reads = reads  # parameters that name files to read
@@ -71,12 +72,12 @@ TABLE = {
         "convert": Row("onnxmltools.convert_xgboost", "onnxmltools", model="model"),
     },
     "optimum.exporters.onnx.__main__": {
-        "main_export": Row("optimum.exporters.onnx.main_export", "optimum", writes=("output",)),
+        "main_export": Row("optimum.exporters.onnx.main_export", "optimum-onnx", writes=("output",)),
     },
     # Alone main_export is not given the model object.
     "optimum.exporters.onnx.convert": {
-        "export": Row("optimum.exporters.onnx.export", "optimum", model="model", writes=("output",)),
-        "onnx_export_from_model": Row("optimum.exporters.onnx.onnx_export_from_model", "optimum", model="model", writes=("output",), within="optimum.exporters.onnx.main_export"),
+        "export": Row("optimum.exporters.onnx.export", "optimum-onnx", model="model", writes=("output",)),
+        "onnx_export_from_model": Row("optimum.exporters.onnx.onnx_export_from_model", "optimum-onnx", model="model", writes=("output",), within="optimum.exporters.onnx.main_export"),
     },
     "tf2onnx.convert": {
         "from_keras": Row("tf2onnx.convert.from_keras", "tf2onnx", model="model", writes=("output_path",)),

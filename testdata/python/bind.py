@@ -71,6 +71,8 @@ def describe(value):
         return {"class": kind, "name": value.__name__, "min": value.min, "max": value.max}
     if kind.startswith("skl2onnx.common.data_types."):
         return {"class": kind, "shape": value.shape}
+    if kind.startswith("optimum.exporters.onnx."):
+        return {"class": kind, "task": value.task, "int_dtype": value.int_dtype, "float_dtype": value.float_dtype}
     if kind.startswith("onnxruntime.quantization.quantize."):
         return dict(members(vars(value)), **{"class": kind})
     if isinstance(value, (set, frozenset)):

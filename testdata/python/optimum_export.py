@@ -23,6 +23,7 @@ def from_folder():
     return exporter.main_export, ("bert",), dict(small, output="main", task="feature-extraction", do_validation=False, local_files_only=True)
 
 
+print(sum(p.numel() for p in model.parameters()), sum(isinstance(m, torch.nn.Dropout) for m in model.modules()))
 bind.run({
     "main": from_folder,
     "model": (exporter.onnx_export_from_model, (model, pathlib.Path("model")), dict(small, task="feature-extraction", opset=17, do_validation=False)),
