@@ -191,7 +191,9 @@ func TestTorchSave(t *testing.T) {
 	t.Parallel()
 	python := environment(t, "torch")
 	b := newBench(t, "PYTHONDONTWRITEBYTECODE=1")
-	_, record := b.observed(t, python, script(t, "torch_export.py"), "saved")
+	argv := []string{python, script(t, "torch_export.py")}
+	want := bindings(t, b, argv, []string{"saved"})
+	_, record := b.observed(t, append(argv, "saved")...)
 	if len(record.Calls) != 2 || len(conversions(record)) != 1 {
 		t.Fatalf("calls %+v", record.Calls)
 	}
@@ -202,9 +204,7 @@ func TestTorchSave(t *testing.T) {
 	if save.Function != "torch.onnx.ONNXProgram.save" || !save.Saves || !slices.Equal(save.Writes, []string{filepath.Join(b.work, "saved.onnx")}) {
 		t.Errorf("save %+v", save)
 	}
-	if want := []string{"self", "destination", "include_initializers"}; !slices.Equal(save.Given, want) {
-		t.Errorf("save was given %q, want %q", save.Given, want)
-	}
+	holdsBindings(t, want, record.Calls)
 }
 
 // The other ways to freeze a network, and to write it: what is made first for a
@@ -221,7 +221,7 @@ func TestTorchExportedProgramsAndTorchScript(t *testing.T) {
 	if len(record.Problems) > 0 {
 		t.Errorf("problems %q", record.Problems)
 	}
-	functions, bound := []string{}, []Call{}
+	functions := []string{}
 	for _, call := range record.Calls {
 		functions = append(functions, call.Function)
 		if call.Outcome != "returned" || call.Package != "torch" || call.Saves != strings.HasSuffix(call.Function, "save") {
@@ -235,10 +235,7 @@ func TestTorchExportedProgramsAndTorchScript(t *testing.T) {
 	if !slices.Equal(functions, expected) {
 		t.Fatalf("calls %q, want %q", functions, expected)
 	}
-	for _, i := range []int{0, 2, 3, 4, 5, 7, 9} {
-		bound = append(bound, record.Calls[i])
-	}
-	holdsBindings(t, want, bound)
+	holdsBindings(t, want, record.Calls)
 	for i, name := range map[int]string{2: "exported.pt2", 7: "traced.pt", 9: "scripted.pt"} {
 		if want := []string{filepath.Join(b.work, name)}; !slices.Equal(record.Calls[i].Writes, want) {
 			t.Errorf("%s writes %q, want %q", record.Calls[i].Function, record.Calls[i].Writes, want)
@@ -253,6 +250,29 @@ func TestTorchExportedProgramsAndTorchScript(t *testing.T) {
 	}
 	if m := record.Calls[9].Model; m == nil || m.Parameters != record.Calls[0].Model.Parameters || !slices.Contains(m.Modules, ModuleCount{"torch.jit._script.RecursiveScriptModule[Dropout]", 1, 0}) {
 		t.Errorf("model of ScriptModule.save: %+v", m)
+	}
+}
+
+// Versions of torch whose functions are others: 2.1 exports by tracing alone,
+// 2.6 has its first exporter of programs beside the present one.
+func TestOlderTorch(t *testing.T) {
+	if os.Getenv("CONVRUN_FULL") == "" {
+		t.Skip("CONVRUN_FULL is not set")
+	}
+	both := []string{"legacy", "training", "buffer", "fail", "export_plain", "trace", "script", "export_buffer", "jit_save", "method_save"}
+	for name, cases := range map[string][]string{"torch21": both, "torch26": append([]string{"saved", "dynamo_export"}, both...)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			python := environment(t, name)
+			b := newBench(t, "PYTHONDONTWRITEBYTECODE=1", "PYTHONHASHSEED=0")
+			argv := []string{python, script(t, "torch_export.py")}
+			want := bindings(t, b, argv, cases)
+			_, record := b.transparent(t, slices.Concat(argv, cases)...)
+			if len(record.Problems) > 0 {
+				t.Errorf("problems %q", record.Problems)
+			}
+			holdsBindings(t, want, record.Calls)
+		})
 	}
 }
 

@@ -11,6 +11,14 @@ import json
 import sys
 import traceback
 
+bound = []
+
+
+def made(function, *args, **kwargs):
+    """Makes the call, whose result a case needs, and binds it too."""
+    bound.append(bind("made", function, args, kwargs))
+    return function(*args, **kwargs)
+
 
 def run(cases):
     """cases maps a name to (function, arguments, keyword arguments), or to a
@@ -18,7 +26,6 @@ def run(cases):
     names, target = sys.argv[1:], None
     if names[:1] == ["--bind"]:
         target, names = names[1], names[2:]
-    bound = []
     for name in names:
         case = cases[name]
         function, args, kwargs = case() if callable(case) else case
