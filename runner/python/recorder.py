@@ -757,13 +757,33 @@ def sklearn_census(model, result):
 
 
 def onnx_census(model, result):
-    """Counts the nodes of the main graph by operator."""
+    """Counts the nodes of the main graph by operator, and those of them that
+    act as in training, for all that the graph says."""
     counts = {}
+    flags = {t.name: t for t in model.graph.initializer if t.data_type == 9}  # BOOL
+    flags.update((n.output[0], n.attribute[0].t) for n in model.graph.node if n.op_type == "Constant" and n.attribute)
+    before = any(o.version < 7 for o in model.opset_import if o.domain in ("", "ai.onnx"))
     for node in model.graph.node:
-        name = "%s.%s" % (node.domain, node.op_type) if node.domain else node.op_type
-        counts[clip(name)] = counts.get(clip(name), 0) + 1
-    result["modules"] = [{"class": n, "count": c, "training": 0} for n, c in sorted(counts.items())]
+        name = clip("%s.%s" % (node.domain, node.op_type) if node.domain else node.op_type)
+        count = counts.setdefault(name, [0, 0])
+        count[0] += 1
+        count[1] += node.op_type in ("BatchNormalization", "Dropout") and trains(node, flags, before)
+    result["modules"] = [{"class": n, "count": c, "training": t} for n, (c, t) in sorted(counts.items())]
     result["parameters"] = total(tensor.dims for tensor in model.graph.initializer)
+
+
+def trains(node, flags, before):
+    """Before opset 7 an attribute told that a node acts as in inference, since
+    then one, or a third input, tells that it acts as in training."""
+    told = {a.name: a.i for a in node.attribute}
+    if before:
+        return not told.get("is_test")
+    if node.op_type == "BatchNormalization":
+        return bool(told.get("training_mode"))
+    if len(node.input) < 3 or not node.input[2]:
+        return False
+    flag = flags.get(node.input[2])
+    return flag is None or any(flag.int32_data) or any(flag.raw_data)  # None is computed
 
 
 def total(shapes):
