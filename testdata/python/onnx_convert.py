@@ -41,6 +41,27 @@ def network():
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
+def training():
+    """Nodes that act as in training, and nodes that do not; the flag of the last
+    one is computed."""
+    def flag(name, value):
+        return helper.make_tensor(name, TensorProto.BOOL, [], [value])
+
+    nodes = [
+        helper.make_node("BatchNormalization", ["x", "s", "s", "s", "s"], ["a", "m", "v"], training_mode=1),
+        helper.make_node("BatchNormalization", ["a", "s", "s", "s", "s"], ["b"]),
+        helper.make_node("Constant", [], ["on"], value=flag("on", True)),
+        helper.make_node("Dropout", ["b"], ["c"]),
+        helper.make_node("Dropout", ["c", "", "off"], ["d"]),
+        helper.make_node("Dropout", ["d", "", "on"], ["e"]),
+        helper.make_node("Cast", ["f"], ["computed"], to=TensorProto.BOOL),
+        helper.make_node("Dropout", ["e", "", "computed"], ["y"]),
+    ]
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("x", [2, 4]), ("f", []), ("y", [2, 4]))]
+    constants = [numpy_helper.from_array(numpy.ones(4, numpy.float32), "s"), flag("off", False)]
+    return helper.make_model(helper.make_graph(nodes, "training", values[:2], values[2:], constants), opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
 logging.basicConfig()
 model = network()
 with open("network.onnx", "wb") as file:
@@ -65,6 +86,7 @@ bind.run({
     "simplify_proto": (onnxsim.simplify, (model,), {"certify": False}),
     "simplify_wrong": (onnxsim.simplify, (model,), {"certify": False, "simpler": True}),
     "version": (version_converter.convert_version, (model, 20), {}),
+    "training": (version_converter.convert_version, (training(), 17), {}),
     "version_wrong": (version_converter.convert_version, (model, "fifteen"), {}),
     "save": (onnx.save, (model, "saved.onnx"), {"save_as_external_data": False}),
 })
