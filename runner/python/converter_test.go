@@ -185,6 +185,59 @@ func holdsTorchFacts(t *testing.T, frameworks []Framework) {
 	}
 }
 
+// What a script sets by the framework's own functions is told as it was set.
+func TestTorchSettings(t *testing.T) {
+	t.Parallel()
+	python := environment(t, "torch")
+	b := newBench(t, "PYTHONDONTWRITEBYTECODE=1")
+	code := `
+import torch, onnxruntime
+torch.manual_seed(1234)
+torch.set_num_threads(1)
+torch.set_default_dtype(torch.float64)
+torch.set_default_device("meta")
+torch.use_deterministic_algorithms(True, warn_only=True)
+torch.utils.deterministic.fill_uninitialized_memory = False
+torch.backends.cudnn.deterministic = torch.backends.cudnn.benchmark = True
+torch.set_float32_matmul_precision("high")
+torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+torch.backends.mkldnn.set_flags(False, True)
+torch.backends.nnpack.set_flags(False)
+print(onnxruntime.get_build_info(), *onnxruntime.get_available_providers())
+print(torch.__config__.parallel_info())`
+	result, record := b.transparent(t, python, "-c", code)
+	if result.exit != 0 {
+		t.Fatal(result.stderr)
+	}
+	found := map[string]Framework{}
+	for _, f := range record.Frameworks {
+		found[f.Name] = f
+	}
+	for name, want := range map[string]string{
+		"torch.initial_seed": "1234", "torch.num_threads": "1", "torch.default_dtype": "torch.float64", "torch.default_device": "meta",
+		"torch.deterministic_algorithms": "true", "torch.deterministic_algorithms_warn_only": "true", "torch.deterministic_fill_uninitialized_memory": "false",
+		"torch.cudnn_deterministic": "true", "torch.cudnn_benchmark": "true", "torch.float32_matmul_precision": "high",
+		"torch.cuda_matmul_allow_bf16_reduction": "false", "torch.cuda_matmul_allow_fp16_reduction": "true",
+		"torch.onednn_enabled": "false", "torch.onednn_deterministic": "true", "torch.nnpack_enabled": "false",
+	} {
+		if got := found["torch"].Numerics[name]; got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+	for _, name := range []string{"torch.cuda_matmul_precision", "torch.cudnn_conv_precision", "torch.onednn_matmul_precision"} {
+		if found["torch"].Numerics[name] == "" {
+			t.Errorf("no setting %s in %v", name, found["torch"].Numerics)
+		}
+	}
+	if backend := found["torch"].Build["parallel_backend"]; backend == "" || !strings.Contains(result.stdout, "parallel backend: "+backend+"\n") {
+		t.Errorf("parallel backend %q", backend)
+	}
+	runtime := found["onnxruntime"]
+	if info := runtime.Build["info"]; info == "" || !strings.HasPrefix(result.stdout, "ORT Build Info: "+info+" "+strings.ReplaceAll(runtime.Build["providers"], ", ", " ")+"\n") {
+		t.Errorf("onnxruntime %+v, which itself says %s", runtime, result.stdout)
+	}
+}
+
 // The program that torch.onnx.export returns is saved later: one conversion,
 // and one call that only saves.
 func TestTorchSave(t *testing.T) {

@@ -825,6 +825,7 @@ def torch_facts(facts, torch):
     for name in ("cuda", "hip", "xpu", "git_version", "debug"):
         ask(build, name, lambda: getattr(torch.version, name))
     ask(build, "cudnn", lambda: ".".join(str(n) for n in torch._C._cudnn.getCompileVersion()))
+    ask(build, "parallel_backend", lambda: torch._C._parallel_info().rpartition("backend: ")[2].strip())
     ask(build, "onednn", lambda: shown_config(torch, "Intel(R) MKL-DNN "))
     ask(build, "mkl", lambda: shown_config(torch, "Intel(R) oneAPI Math Kernel Library "))
     ask(numerics, "torch.num_threads", lambda: torch.get_num_threads())
@@ -840,11 +841,29 @@ def torch_facts(facts, torch):
     ask(numerics, "torch.cuda_matmul_allow_tf32", lambda: torch._C._get_cublas_allow_tf32())
     ask(numerics, "torch.cuda_matmul_precision", lambda: torch._C._get_fp32_precision_getter("cuda", "matmul"))
     ask(numerics, "torch.cpu_capability", lambda: torch._C._get_cpu_capability())
+    ask(numerics, "torch.default_device", lambda: loaded("torch.utils._device").CURRENT_DEVICE or "cpu")
+    ask(numerics, "torch.deterministic_fill_uninitialized_memory", lambda: torch._C._get_deterministic_fill_uninitialized_memory())
+    ask(numerics, "torch.float32_matmul_precision", lambda: torch._C._get_float32_matmul_precision())
+    ask(numerics, "torch.cuda_matmul_allow_fp16_reduction", lambda: first_of(torch._C._get_cublas_allow_fp16_reduced_precision_reduction()))
+    ask(numerics, "torch.cuda_matmul_allow_bf16_reduction", lambda: first_of(torch._C._get_cublas_allow_bf16_reduced_precision_reduction()))
+    ask(numerics, "torch.cudnn_conv_precision", lambda: torch._C._get_fp32_precision_getter("cuda", "conv"))
+    ask(numerics, "torch.cudnn_rnn_precision", lambda: torch._C._get_fp32_precision_getter("cuda", "rnn"))
+    ask(numerics, "torch.onednn_enabled", lambda: torch._C._get_mkldnn_enabled())
+    ask(numerics, "torch.onednn_deterministic", lambda: torch._C._get_mkldnn_deterministic())
+    ask(numerics, "torch.onednn_matmul_precision", lambda: torch._C._get_fp32_precision_getter("mkldnn", "matmul"))
+    ask(numerics, "torch.onednn_conv_precision", lambda: torch._C._get_fp32_precision_getter("mkldnn", "conv"))
+    ask(numerics, "torch.nnpack_enabled", lambda: torch._C._get_nnpack_enabled())
     # Not tried on a real GPU.
     if "torch.cuda" in sys.modules and torch.cuda._initialized:
         for index in range(torch._C._cuda_getDeviceCount()):
             driver = str(torch._C._cuda_getDriverVersion())
             facts.accelerators.append({"name": torch.cuda.get_device_name(index), "driver": driver})
+            ask(numerics, "torch.cuda_%d_initial_seed" % index, lambda: torch.cuda.default_generators[index].initial_seed())
+
+
+def first_of(value):
+    """Of a flag that newer versions tell together with a second one."""
+    return value[0] if type(value) is tuple else value
 
 
 def shown_config(torch, start):
@@ -904,6 +923,14 @@ def onnx_facts(facts, onnx):
     facts.ask(facts.build, "opset", lambda: loaded("onnx.defs").onnx_opset_version())
 
 
+def onnxruntime_facts(facts, onnxruntime):
+    native = "onnxruntime.capi.onnxruntime_pybind11_state"
+    facts.ask(facts.build, "package", lambda: onnxruntime.package_name)
+    facts.ask(facts.build, "info", lambda: loaded(native).get_build_info().partition("Build Info: ")[2])
+    facts.ask(facts.build, "cuda", lambda: onnxruntime.cuda_version)
+    facts.ask(facts.build, "providers", lambda: ", ".join(loaded(native).get_available_providers()))
+
+
 def no_facts(facts, module):
     pass
 
@@ -914,5 +941,6 @@ FRAMEWORKS = {
     "keras": keras_facts,
     "jax": jax_facts,
     "onnx": onnx_facts,
+    "onnxruntime": onnxruntime_facts,
     "tf2onnx": no_facts,
 }
