@@ -38,6 +38,8 @@ class Observer(object):
         # its replacements.
         self.system = (os.open, os.write, os.close, os.getpid)
         self.flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+        # What is no file is not waited for.
+        self.flags |= getattr(os, "O_NONBLOCK", 0)
         self.flags |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
     def append(self, record):
@@ -106,7 +108,13 @@ class Observer(object):
             self.load()
         if self.recorder is None:
             return None
-        return self.recorder.find_spec(name, path, target)
+        try:
+            return self.recorder.find_spec(name, path, target)
+        except Exception:
+            # If it was another finder that failed, it will once more when it is
+            # asked in its turn.
+            self.problem("find %s" % name)
+            return None
 
     def uncaught(self):
         """Records the exception that ended the program. The interpreter keeps
