@@ -8,6 +8,7 @@ import (
 
 	"github.com/convrun/convrun/provenance/model"
 	"github.com/convrun/convrun/runner"
+	"github.com/convrun/convrun/runner/python"
 )
 
 // Artifact is a model among the files of a run.
@@ -23,8 +24,9 @@ type Artifact struct {
 // Frozen chooses the frozen models of a run among artifacts, the main one
 // first: those declared with --output; else every output of a deployment
 // format, and if there is none those of a training format. Among these what an
-// observed converter call wrote comes first, then the larger, then the path
-// decides: a model that was made from another one is a frozen model too.
+// observed converter call wrote comes first, then what no other call went on to
+// read, then the larger, then the path decides: a model that was made from
+// another one is a frozen model too.
 func Frozen(o *runner.Observation, artifacts []Artifact) []Artifact {
 	sizes, declared := map[string]int64{}, map[string]bool{}
 	for _, file := range o.Files {
@@ -35,18 +37,18 @@ func Frozen(o *runner.Observation, artifacts []Artifact) []Artifact {
 			}
 		}
 	}
-	called := map[string]bool{}
-	for _, call := range o.Python.Calls {
-		for _, path := range call.Writes {
-			called[path] = true
-		}
+	called := func(a Artifact) bool {
+		return slices.ContainsFunc(o.Python.Calls, func(c python.Call) bool { return covers(c.Writes, a.Path) })
+	}
+	step := func(a Artifact) bool {
+		return slices.ContainsFunc(o.Python.Calls, func(c python.Call) bool { return covers(c.Reads, a.Path) && !covers(c.Writes, a.Path) })
 	}
 	written := filter(artifacts, func(a Artifact) bool {
 		return slices.ContainsFunc(a.Files, func(path string) bool { _, ok := sizes[path]; return ok })
 	})
 	slices.SortStableFunc(written, func(a, b Artifact) int {
 		return cmp.Or(
-			cmp.Compare(order(called[b.Path]), order(called[a.Path])),
+			cmp.Compare(order(called(b)), order(called(a))), cmp.Compare(order(step(a)), order(step(b))),
 			cmp.Compare(total(b, sizes), total(a, sizes)), strings.Compare(a.Path, b.Path))
 	})
 	if len(declared) > 0 && !slices.ContainsFunc(written, func(a Artifact) bool { return anyOf(a.Files, declared) }) {
@@ -62,6 +64,14 @@ func Frozen(o *runner.Observation, artifacts []Artifact) []Artifact {
 		}
 	}
 	return nil
+}
+
+// covers tells whether a call that named these files, or folders, as what it
+// writes or reads has named the one at path.
+func covers(files []string, path string) bool {
+	return slices.ContainsFunc(files, func(file string) bool {
+		return path == file || strings.HasPrefix(path, strings.TrimSuffix(file, string(filepath.Separator))+string(filepath.Separator))
+	})
 }
 
 func filter(artifacts []Artifact, choose func(Artifact) bool) (chosen []Artifact) {

@@ -197,10 +197,14 @@ func frameworkOf(o *runner.Observation) *python.Framework {
 	wanted := slices.Clone(frameworks)
 	for _, call := range o.Python.Calls {
 		switch call.Package {
-		case "torch":
+		case "torch", "optimum-onnx":
 			wanted = append([]string{"torch"}, wanted...)
 		case "tf2onnx", "tensorflow":
 			wanted = append([]string{"tensorflow"}, wanted...)
+		case "skl2onnx":
+			wanted = append([]string{"scikit-learn"}, wanted...)
+		case "onnxmltools":
+			wanted = append([]string{boosting(call.Function), "scikit-learn"}, wanted...)
 		}
 	}
 	for _, name := range wanted {
@@ -216,6 +220,13 @@ func frameworkOf(o *runner.Observation) *python.Framework {
 		}
 	}
 	return nil
+}
+
+// boosting is the framework whose models a function of onnxmltools converts:
+// "lightgbm" of "onnxmltools.convert_lightgbm".
+func boosting(function string) string {
+	_, name, _ := strings.Cut(function, ".convert_")
+	return name
 }
 
 func (b *builder) packages() []Package {
@@ -240,7 +251,7 @@ func (b *builder) converter() Converter {
 	for _, call := range b.o.Python.Calls {
 		c.Calls = append(c.Calls, b.call(call))
 	}
-	if main := mainCall(b.o); main != nil {
+	if main := b.mainCall(); main != nil {
 		c.Name, c.Version = main.Function, b.versionOf(main)
 	} else if b.o.Observer == "python" {
 		c.Observation = Unknown + "no function that convrun knows as a converter was called"
@@ -259,14 +270,20 @@ func (b *builder) converter() Converter {
 	return c
 }
 
-// mainCall is the first observed call that converts, nil when there is none.
-func mainCall(o *runner.Observation) *python.Call {
-	for i := range o.Python.Calls {
-		if !o.Python.Calls[i].Saves {
-			return &o.Python.Calls[i]
+// mainCall is the observed call that made the main frozen model, else the first
+// that converts, nil when there is none.
+func (b *builder) mainCall() *python.Call {
+	var first *python.Call
+	for i := range b.o.Python.Calls {
+		call := &b.o.Python.Calls[i]
+		if len(b.frozen) > 0 && b.made(*call, b.frozen[0]) {
+			return call
+		}
+		if first == nil && !call.Saves {
+			first = call
 		}
 	}
-	return nil
+	return first
 }
 
 func (b *builder) executable() ResourceDescriptor {

@@ -142,21 +142,25 @@ func TestFrozen(t *testing.T) {
 		declared  string
 		want      string
 		base      string
+		reads     []string
 	}{
-		{"none", []runner.File{output("/w/a.txt", 1)}, nil, nil, "", "", "/w"},
-		{"an input is none", []runner.File{{Path: "/w/source.onnx", Class: runner.Input, Read: true}}, []Artifact{source}, nil, "", "", "/w"},
-		{"deployment before training", []runner.File{output("/w/last.pt", 9), output("/w/enc/m.onnx", 1)}, []Artifact{checkpoint, encoder}, nil, "", "/w/enc/m.onnx", "/w/enc"},
-		{"training when it is all", []runner.File{output("/w/last.pt", 9)}, []Artifact{checkpoint}, nil, "", "/w/last.pt", "/w"},
-		{"several, the larger first", []runner.File{output("/w/dec/m.onnx", 2), output("/w/enc/m.onnx", 3)}, []Artifact{decoder, encoder}, nil, "", "/w/enc/m.onnx /w/dec/m.onnx", "/w"},
-		{"what the call wrote comes first", []runner.File{output("/w/dec/m.onnx", 2), output("/w/enc/m.onnx", 3)}, []Artifact{decoder, encoder}, []string{"/w/dec/m.onnx"}, "", "/w/dec/m.onnx /w/enc/m.onnx", "/w"},
-		{"what was declared", []runner.File{output("/w/dec/m.onnx", 2), output("/w/enc/m.onnx", 3)}, []Artifact{decoder, encoder}, []string{"/w/dec/m.onnx"}, "/w/enc/m.onnx", "/w/enc/m.onnx", "/w/enc"},
+		{"none", []runner.File{output("/w/a.txt", 1)}, nil, nil, "", "", "/w", nil},
+		{"an input is none", []runner.File{{Path: "/w/source.onnx", Class: runner.Input, Read: true}}, []Artifact{source}, nil, "", "", "/w", nil},
+		{"deployment before training", []runner.File{output("/w/last.pt", 9), output("/w/enc/m.onnx", 1)}, []Artifact{checkpoint, encoder}, nil, "", "/w/enc/m.onnx", "/w/enc", nil},
+		{"training when it is all", []runner.File{output("/w/last.pt", 9)}, []Artifact{checkpoint}, nil, "", "/w/last.pt", "/w", nil},
+		{"several, the larger first", []runner.File{output("/w/dec/m.onnx", 2), output("/w/enc/m.onnx", 3)}, []Artifact{decoder, encoder}, nil, "", "/w/enc/m.onnx /w/dec/m.onnx", "/w", nil},
+		{"what the call wrote comes first", []runner.File{output("/w/dec/m.onnx", 2), output("/w/enc/m.onnx", 3)}, []Artifact{decoder, encoder}, []string{"/w/dec/m.onnx"}, "", "/w/dec/m.onnx /w/enc/m.onnx", "/w", nil},
+		{"what was declared", []runner.File{output("/w/dec/m.onnx", 2), output("/w/enc/m.onnx", 3)}, []Artifact{decoder, encoder}, []string{"/w/dec/m.onnx"}, "/w/enc/m.onnx", "/w/enc/m.onnx", "/w/enc", nil},
+		{"what was written into a folder", []runner.File{output("/w/dec/m.onnx", 2), output("/w/enc/m.onnx", 3)}, []Artifact{decoder, encoder}, []string{"/w/dec/"}, "", "/w/dec/m.onnx /w/enc/m.onnx", "/w", nil},
+		{"a folder whose name only begins so", []runner.File{output("/w/dec/m.onnx", 2), output("/w/enc/m.onnx", 3)}, []Artifact{decoder, encoder}, []string{"/w/de"}, "", "/w/enc/m.onnx /w/dec/m.onnx", "/w", nil},
+		{"a step on the way comes last", []runner.File{output("/w/dec/m.onnx", 2), output("/w/enc/m.onnx", 3)}, []Artifact{decoder, encoder}, []string{"/w/dec/m.onnx", "/w/enc/m.onnx"}, "", "/w/dec/m.onnx /w/enc/m.onnx", "/w", []string{"/w/enc/m.onnx"}},
 	} {
 		o := &runner.Observation{WorkingDirectory: "/w", Files: c.files}
 		for i := range o.Files {
 			o.Files[i].Declared = o.Files[i].Path == c.declared
 		}
 		if c.writes != nil {
-			o.Python.Calls = []python.Call{{Writes: c.writes}}
+			o.Python.Calls = []python.Call{{Writes: c.writes}, {Reads: c.reads}}
 		}
 		var paths []string
 		frozen := Frozen(o, c.artifacts)
@@ -200,6 +204,26 @@ func TestOpsetOfSeveralCalls(t *testing.T) {
 		got := slices.ContainsFunc(st.Predicate.Findings, func(f Finding) bool { return f.ID == "CR-OPSET" })
 		if got != c.want {
 			t.Errorf("%s: CR-OPSET %v, wanted %v", c.name, got, c.want)
+		}
+	}
+}
+
+// TestConverterIsWhatMadeTheMainModel holds that a call on the way to it, and
+// one that only saves, do not name the conversion.
+func TestConverterIsWhatMadeTheMainModel(t *testing.T) {
+	call := func(function string, saves bool, writes ...string) python.Call {
+		return python.Call{Function: function, Package: "skl2onnx", Saves: saves, Writes: writes, Outcome: "returned"}
+	}
+	for want, calls := range map[string][]python.Call{
+		"last":  {call("first", false), call("last", false, "/w/m.onnx")},
+		"first": {call("save", true, "/w/m.onnx"), call("first", false), call("last", false, "/w/other.onnx")},
+	} {
+		o := &runner.Observation{WorkingDirectory: "/w", Argv: []string{"python", "x.py"}, Files: []runner.File{{Path: "/w/m.onnx", Class: runner.Output, Written: true, SHA256: strings.Repeat("a", 64)}}}
+		o.Python.Calls = calls
+		o.Distributions = []python.Distribution{{Name: "torch", Version: "2.15.0"}, {Name: "scikit-learn", Version: "1.9.1"}}
+		p := New(o, []Artifact{{Path: "/w/m.onnx", Purpose: model.ForDeployment, Model: onnxModel(), Files: []string{"/w/m.onnx"}}}, Meta{}).Predicate
+		if p.Converter.Name != want || p.Framework.Name != "scikit-learn" {
+			t.Errorf("converter %s of framework %s, wanted %s of scikit-learn", p.Converter.Name, p.Framework.Name, want)
 		}
 	}
 }

@@ -110,7 +110,7 @@ func sourceVerdicts(o *runner.Observation, artifacts []Artifact) map[model.Opera
 		}
 	}
 	for _, call := range o.Python.Calls {
-		if call.Model == nil {
+		if call.Model == nil || call.Saves { // what is saved was converted before
 			continue
 		}
 		for operation, classes := range graphClasses {

@@ -82,7 +82,7 @@ func (b *builder) made(call python.Call, frozen Artifact) bool {
 		}
 	}
 	wrote := slices.ContainsFunc(b.o.Files, func(f runner.File) bool {
-		return f.Path == frozen.Path && (slices.Contains(call.Writes, f.Path) || slices.Contains(call.Writes, f.RenamedFrom))
+		return f.Path == frozen.Path && (covers(call.Writes, f.Path) || f.RenamedFrom != "" && covers(call.Writes, f.RenamedFrom))
 	})
 	return wrote || len(call.Writes) == 0 && conversions == 1 && len(b.frozen) == 1
 }

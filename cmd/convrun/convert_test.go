@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/convrun/convrun/provenance"
@@ -383,6 +384,47 @@ func TestTrainingModeExportGetsTheVerdictFail(t *testing.T) {
 	// The log is true and says that the model is unfit: it is not for verify to refuse it.
 	w.verifies("net.onnx", "net.onnx")
 	w.contains("show", w.convrun(0, "show", "net.onnx").stdout, "dropout: fail (present, training)", "batch normalization: fail (present, training)")
+}
+
+func TestQuantizedExportIsNamedByItsLastStep(t *testing.T) {
+	t.Parallel()
+	w := newWorkshop(t, "converters", "convert_quantize.py", "convert_torch_net.py", "convert_torch_save.py")
+	link, file := w.checkpoint()
+	command := []string{"convert_quantize.py", link, "net.onnx"}
+	alone, bytes := w.bare(command...)
+
+	observed := w.convert(0, command...)
+	w.sameErrors(observed, alone)
+	w.equal("model that a bare run makes", w.sum("net.onnx"), bytes["net.onnx"])
+
+	st := w.log("net.onnx")
+	known := w.truth(question{calls: []string{"torch.onnx:export", "onnxruntime.quantization:quantize_dynamic"}, models: []string{"net.onnx", "float.onnx"}}, command...)
+	// onnxruntime reads and writes files of its own telemetry: not all inputs and
+	// outputs are compared.
+	want := expected{
+		command: command, framework: "torch", loaded: []string{"torch", "onnx", "onnxruntime"}, converter: "onnxruntime.quantization.quantize_dynamic",
+	}
+	w.checkRun(st, want)
+	w.checkPackages(st, want, known)
+	names := []string{}
+	for _, subject := range st.Subject {
+		names = append(names, subject.Name)
+	}
+	w.equal("subjects", names, []string{"net.onnx", "float.onnx"})
+	w.equal("trained model", st.Predicate.VerifiedLearningModel.Artifacts[0].Name, file)
+	w.checkCalls(st, known)
+	w.equal("conversion", strings.HasPrefix(st.Predicate.Conversion.ID, "net-"), true)
+	for i, name := range []string{"net.onnx", "float.onnx"} {
+		w.equal("name of a frozen model", st.Predicate.FrozenModels[i].Name, name)
+		w.checkModel(st.Predicate.FrozenModels[i], known.Models[name])
+	}
+	w.equal("weights are quantized", st.Predicate.FrozenModels[0].Operators["DequantizeLinear"]+st.Predicate.FrozenModels[0].Operators["MatMulInteger"] > 0, true)
+	if !slices.ContainsFunc(st.Predicate.Findings, func(f provenance.Finding) bool {
+		return f.ID == "CR-CONVERTER-WARNING" && strings.HasPrefix(f.Message, "Please consider to run pre-processing")
+	}) {
+		t.Errorf("findings %+v, wanted what onnxruntime warned of", st.Predicate.Findings)
+	}
+	w.verifies("net.onnx", "net.onnx")
 }
 
 // verifies expects that verify accepts file with the subjects, and that it

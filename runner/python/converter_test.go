@@ -2,6 +2,7 @@ package python
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -184,13 +185,68 @@ func holdsTorchFacts(t *testing.T, frameworks []Framework) {
 	}
 }
 
+// What a script sets by the framework's own functions is told as it was set.
+func TestTorchSettings(t *testing.T) {
+	t.Parallel()
+	python := environment(t, "torch")
+	b := newBench(t, "PYTHONDONTWRITEBYTECODE=1")
+	code := `
+import torch, onnxruntime
+torch.manual_seed(1234)
+torch.set_num_threads(1)
+torch.set_default_dtype(torch.float64)
+torch.set_default_device("meta")
+torch.use_deterministic_algorithms(True, warn_only=True)
+torch.utils.deterministic.fill_uninitialized_memory = False
+torch.backends.cudnn.deterministic = torch.backends.cudnn.benchmark = True
+torch.set_float32_matmul_precision("high")
+torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+torch.backends.mkldnn.set_flags(False, True)
+torch.backends.nnpack.set_flags(False)
+print(onnxruntime.get_build_info(), *onnxruntime.get_available_providers())
+print(torch.__config__.parallel_info())`
+	result, record := b.transparent(t, python, "-c", code)
+	if result.exit != 0 {
+		t.Fatal(result.stderr)
+	}
+	found := map[string]Framework{}
+	for _, f := range record.Frameworks {
+		found[f.Name] = f
+	}
+	for name, want := range map[string]string{
+		"torch.initial_seed": "1234", "torch.num_threads": "1", "torch.default_dtype": "torch.float64", "torch.default_device": "meta",
+		"torch.deterministic_algorithms": "true", "torch.deterministic_algorithms_warn_only": "true", "torch.deterministic_fill_uninitialized_memory": "false",
+		"torch.cudnn_deterministic": "true", "torch.cudnn_benchmark": "true", "torch.float32_matmul_precision": "high",
+		"torch.cuda_matmul_allow_bf16_reduction": "false", "torch.cuda_matmul_allow_fp16_reduction": "true",
+		"torch.onednn_enabled": "false", "torch.onednn_deterministic": "true", "torch.nnpack_enabled": "false",
+	} {
+		if got := found["torch"].Numerics[name]; got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+	for _, name := range []string{"torch.cuda_matmul_precision", "torch.cudnn_conv_precision", "torch.onednn_matmul_precision"} {
+		if found["torch"].Numerics[name] == "" {
+			t.Errorf("no setting %s in %v", name, found["torch"].Numerics)
+		}
+	}
+	if backend := found["torch"].Build["parallel_backend"]; backend == "" || !strings.Contains(result.stdout, "parallel backend: "+backend+"\n") {
+		t.Errorf("parallel backend %q", backend)
+	}
+	runtime := found["onnxruntime"]
+	if info := runtime.Build["info"]; info == "" || !strings.HasPrefix(result.stdout, "ORT Build Info: "+info+" "+strings.ReplaceAll(runtime.Build["providers"], ", ", " ")+"\n") {
+		t.Errorf("onnxruntime %+v, which itself says %s", runtime, result.stdout)
+	}
+}
+
 // The program that torch.onnx.export returns is saved later: one conversion,
 // and one call that only saves.
 func TestTorchSave(t *testing.T) {
 	t.Parallel()
 	python := environment(t, "torch")
 	b := newBench(t, "PYTHONDONTWRITEBYTECODE=1")
-	_, record := b.observed(t, python, script(t, "torch_export.py"), "saved")
+	argv := []string{python, script(t, "torch_export.py")}
+	want := bindings(t, b, argv, []string{"saved"})
+	_, record := b.observed(t, append(argv, "saved")...)
 	if len(record.Calls) != 2 || len(conversions(record)) != 1 {
 		t.Fatalf("calls %+v", record.Calls)
 	}
@@ -201,8 +257,75 @@ func TestTorchSave(t *testing.T) {
 	if save.Function != "torch.onnx.ONNXProgram.save" || !save.Saves || !slices.Equal(save.Writes, []string{filepath.Join(b.work, "saved.onnx")}) {
 		t.Errorf("save %+v", save)
 	}
-	if want := []string{"self", "destination", "include_initializers"}; !slices.Equal(save.Given, want) {
-		t.Errorf("save was given %q, want %q", save.Given, want)
+	holdsBindings(t, want, record.Calls)
+}
+
+// The other ways to freeze a network, and to write it: what is made first for a
+// call to save is a call of its own.
+func TestTorchExportedProgramsAndTorchScript(t *testing.T) {
+	t.Parallel()
+	python := environment(t, "torch")
+	// TorchScript writes the attributes of a module in the order of a set.
+	b := newBench(t, "PYTHONDONTWRITEBYTECODE=1", "PYTHONHASHSEED=0")
+	cases := []string{"export", "export_save", "trace", "trace_module", "script", "jit_save", "method_save"}
+	argv := []string{python, script(t, "torch_export.py")}
+	want := bindings(t, b, argv, cases)
+	_, record := b.transparent(t, slices.Concat(argv, cases, []string{"script_function"})...)
+	if len(record.Problems) > 0 {
+		t.Errorf("problems %q", record.Problems)
+	}
+	functions := []string{}
+	for _, call := range record.Calls {
+		functions = append(functions, call.Function)
+		if call.Outcome != "returned" || call.Package != "torch" || call.Saves != strings.HasSuffix(call.Function, "save") {
+			t.Errorf("call %+v", call)
+		}
+	}
+	expected := []string{
+		"torch.export.export", "torch.export.export", "torch.export.save",
+		"torch.jit.trace", "torch.jit.trace_module", "torch.jit.script", "torch.jit.trace", "torch.jit.save", "torch.jit.script", "torch.jit.ScriptModule.save",
+	}
+	if !slices.Equal(functions, expected) {
+		t.Fatalf("calls %q, want %q", functions, expected)
+	}
+	holdsBindings(t, want, record.Calls)
+	for i, name := range map[int]string{2: "exported.pt2", 7: "traced.pt", 9: "scripted.pt"} {
+		if want := []string{filepath.Join(b.work, name)}; !slices.Equal(record.Calls[i].Writes, want) {
+			t.Errorf("%s writes %q, want %q", record.Calls[i].Function, record.Calls[i].Writes, want)
+		}
+	}
+	for _, i := range []int{0, 3, 4} {
+		holdsSmall(t, record.Calls[i].Model, false)
+	}
+	holdsSmall(t, record.Calls[5].Model, true)
+	if m := record.Calls[2].Model; m == nil || m.Class != "torch.export.exported_program.ExportedProgram" || m.Parameters != record.Calls[0].Model.Parameters {
+		t.Errorf("model of torch.export.save: %+v", m)
+	}
+	if m := record.Calls[9].Model; m == nil || m.Parameters != record.Calls[0].Model.Parameters || !slices.Contains(m.Modules, ModuleCount{"torch.jit._script.RecursiveScriptModule[Dropout]", 1, 0}) {
+		t.Errorf("model of ScriptModule.save: %+v", m)
+	}
+}
+
+// Versions of torch whose functions are others: 2.1 exports by tracing alone,
+// 2.6 has its first exporter of programs beside the present one.
+func TestOlderTorch(t *testing.T) {
+	if os.Getenv("CONVRUN_FULL") == "" {
+		t.Skip("CONVRUN_FULL is not set")
+	}
+	both := []string{"legacy", "training", "buffer", "fail", "export_plain", "trace", "script", "export_buffer", "jit_save", "method_save"}
+	for name, cases := range map[string][]string{"torch21": both, "torch26": append([]string{"saved", "dynamo_export"}, both...)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			python := environment(t, name)
+			b := newBench(t, "PYTHONDONTWRITEBYTECODE=1", "PYTHONHASHSEED=0")
+			argv := []string{python, script(t, "torch_export.py")}
+			want := bindings(t, b, argv, cases)
+			_, record := b.transparent(t, slices.Concat(argv, cases)...)
+			if len(record.Problems) > 0 {
+				t.Errorf("problems %q", record.Problems)
+			}
+			holdsBindings(t, want, record.Calls)
+		})
 	}
 }
 
@@ -334,5 +457,182 @@ func TestTF2ONNXCommandLine(t *testing.T) {
 		return w.Source == "tf2onnx.tf_loader" && strings.Contains(w.Message, "'--tag' not specified")
 	}) {
 		t.Errorf("no record of the logger tf2onnx.tf_loader among %+v", record.Warnings)
+	}
+}
+
+// Everything that makes or changes an ONNX model without a network of torch or
+// TensorFlow.
+func TestONNXConverters(t *testing.T) {
+	t.Parallel()
+	python := environment(t, "converters")
+	b := newBench(t, "PYTHONDONTWRITEBYTECODE=1")
+	cases := []string{"sklearn", "to_onnx", "mltools", "dynamic", "dynamic_proto", "static", "quantize", "simplify", "simplify_proto", "version", "training", "version_wrong", "save"}
+	argv := []string{python, script(t, "onnx_convert.py")}
+	want := bindings(t, b, argv, cases)
+	result, record := b.transparent(t, slices.Concat(argv, cases, []string{"simplify_wrong"})...)
+	if len(record.Problems) > 0 {
+		t.Errorf("problems %q", record.Problems)
+	}
+	if len(record.Calls) != len(cases)+1 || !strings.Contains(result.stderr, "in wrapper") {
+		t.Fatalf("calls %+v\n%s", record.Calls, result.stderr)
+	}
+	wrong := record.Calls[len(cases)]
+	holdsBindings(t, want, record.Calls[:len(cases)])
+	for i, expected := range []struct{ function, reads, writes string }{
+		{"skl2onnx.convert_sklearn", "", ""},
+		{"skl2onnx.to_onnx", "", ""},
+		{"onnxmltools.convert_sklearn", "", ""},
+		{"onnxruntime.quantization.quantize_dynamic", "network.onnx", "dynamic.onnx"},
+		{"onnxruntime.quantization.quantize_dynamic", "", "proto.onnx"},
+		{"onnxruntime.quantization.quantize_static", "network.onnx", "static.onnx"},
+		{"onnxruntime.quantization.quantize", "network.onnx", "configured.onnx"},
+		{"onnxsim.simplify", "network.onnx", "simple.onnx"},
+		{"onnxsim.simplify", "", ""},
+		{"onnx.version_converter.convert_version", "", ""},
+		{"onnx.version_converter.convert_version", "", ""},
+		{"onnx.version_converter.convert_version", "", ""},
+		{"onnx.save_model", "", "saved.onnx"},
+	} {
+		call := record.Calls[i]
+		if call.Function != expected.function || call.Version == "" || call.Saves != (cases[i] == "save") {
+			t.Errorf("%s: call %+v", cases[i], call)
+		}
+		if !slices.Equal(call.Reads, inside(b.work, expected.reads)) || !slices.Equal(call.Writes, inside(b.work, expected.writes)) {
+			t.Errorf("%s: reads %q, writes %q, want %q, %q", cases[i], call.Reads, call.Writes, expected.reads, expected.writes)
+		}
+		if outcome := call.Outcome; (outcome != "returned") != (cases[i] == "version_wrong") {
+			t.Errorf("%s: %s", cases[i], outcome)
+		}
+	}
+	// What does not fit the function that is shown is recorded as it was given.
+	if _, ok := wrong.Arguments["kwargs"].(map[string]any)["simpler"]; !ok || !strings.HasPrefix(wrong.Outcome, "raised: TypeError: simplify() got an unexpected keyword") {
+		t.Errorf("a call that cannot be: %+v", wrong)
+	}
+	for i, model := range map[int]*Model{
+		0: {Class: "sklearn.pipeline.Pipeline", Parameters: -1, Modules: []ModuleCount{
+			{"sklearn.linear_model._logistic.LogisticRegression", 1, 0}, {"sklearn.pipeline.Pipeline", 1, 0}, {"sklearn.preprocessing._data.StandardScaler", 1, 0},
+		}},
+		// The forest keeps the tree that it has made the three others from.
+		1: {Class: "sklearn.ensemble._forest.RandomForestClassifier", Parameters: -1, Modules: []ModuleCount{
+			{"sklearn.ensemble._forest.RandomForestClassifier", 1, 0}, {"sklearn.tree._classes.DecisionTreeClassifier", 4, 0},
+		}},
+		3:  nil,
+		4:  {Class: "onnx.onnx_ml_pb2.ModelProto", Parameters: 16, Modules: []ModuleCount{{"Identity", 1, 0}, {"MatMul", 2, 0}, {"Relu", 1, 0}}},
+		10: {Class: "onnx.onnx_ml_pb2.ModelProto", Parameters: 4 + 1, Modules: []ModuleCount{{"BatchNormalization", 2, 1}, {"Cast", 1, 0}, {"Constant", 1, 0}, {"Dropout", 4, 2}}},
+	} {
+		if !reflect.DeepEqual(record.Calls[i].Model, model) {
+			t.Errorf("%s: model %+v, want %+v", cases[i], record.Calls[i].Model, model)
+		}
+	}
+	// onnxruntime warns through the root logger.
+	if !slices.ContainsFunc(record.Warnings, func(w Warning) bool {
+		return w.Source == "root" && strings.HasPrefix(w.Message, "Please consider to run pre-processing") && strings.Contains(w.File, "/onnxruntime/")
+	}) {
+		t.Errorf("no log record of onnxruntime among %+v", record.Warnings)
+	}
+}
+
+// inside is the list of the file's one path, empty for no file.
+func inside(folder, name string) []string {
+	if name == "" {
+		return []string{}
+	}
+	return []string{filepath.Join(folder, name)}
+}
+
+// The program of onnxsim hands on to the function.
+func TestOnnxsimCommandLine(t *testing.T) {
+	t.Parallel()
+	python := environment(t, "converters")
+	b := newBench(t, "PYTHONDONTWRITEBYTECODE=1")
+	if result := b.run(t, b.environ, python, script(t, "onnx_convert.py")); result.exit != 0 {
+		t.Fatal(result.stderr)
+	}
+	model := filepath.Join(b.home, "network.onnx")
+	if err := os.Rename(filepath.Join(b.work, "network.onnx"), model); err != nil {
+		t.Fatal(err)
+	}
+	_, record := b.transparent(t, filepath.Join(filepath.Dir(python), "onnxsim"), model, "small.onnx", "--overwrite-input-shape", "x:1,4")
+	if len(record.Problems) > 0 || len(record.Calls) == 0 {
+		t.Fatalf("problems %q, calls %+v", record.Problems, record.Calls)
+	}
+	call := record.Calls[0]
+	if call.Function != "onnxsim.simplify" || call.Outcome != "returned" || !slices.Equal(call.Reads, []string{model}) || !slices.Contains(call.Given, "certify") {
+		t.Errorf("call %+v", call)
+	}
+	if got, want := call.Arguments["overwrite_input_shapes"], map[string]any{"x": []any{json.Number("1"), json.Number("4")}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("overwrite_input_shapes is recorded as %v, want %v", got, want)
+	}
+	if !slices.ContainsFunc(record.Calls, func(c Call) bool {
+		return c.Function == "onnx.save_model" && slices.Equal(c.Writes, []string{filepath.Join(b.work, "small.onnx")})
+	}) {
+		t.Errorf("calls %+v, want one that writes the model", record.Calls)
+	}
+}
+
+// main_export loads the model by itself: the function that it hands the model
+// to is recorded too.
+func TestOptimumExport(t *testing.T) {
+	t.Parallel()
+	python := environment(t, "converters")
+	b := newBench(t, "PYTHONDONTWRITEBYTECODE=1", "PYTHONHASHSEED=0")
+	argv := []string{python, script(t, "optimum_export.py")}
+	want := bindings(t, b, argv, []string{"main", "model", "export"})
+	result, record := b.transparent(t, slices.Concat(argv, []string{"main", "model", "export"})...)
+	if len(record.Problems) > 0 {
+		t.Errorf("problems %q", record.Problems)
+	}
+	functions := []string{}
+	for _, call := range record.Calls {
+		functions = append(functions, strings.TrimPrefix(call.Function, "optimum.exporters.onnx."))
+		if call.Outcome != "returned" {
+			t.Errorf("call %+v", call)
+		}
+	}
+	if !slices.Equal(functions, []string{"main_export", "onnx_export_from_model", "onnx_export_from_model", "export"}) || result.files["/main/model.onnx"] == "" {
+		t.Fatalf("calls %q, files %v\n%s", functions, result.files, result.stderr)
+	}
+	holdsBindings(t, want, slices.Concat(record.Calls[:1], record.Calls[2:]))
+	for i, file := range []string{"main", "main", "model", "bert.onnx"} {
+		if got := record.Calls[i].Writes; !slices.Equal(got, inside(b.work, file)) {
+			t.Errorf("%s writes %q, want %s", functions[i], got, file)
+		}
+	}
+	var parameters int64
+	var dropouts int
+	fmt.Sscan(result.stdout, &parameters, &dropouts)
+	for _, call := range record.Calls[1:] {
+		m := call.Model
+		if m == nil || m.Class != "transformers.models.bert.modeling_bert.BertModel" || m.Training == nil || *m.Training || m.Parameters != parameters ||
+			!slices.Contains(m.Modules, ModuleCount{"torch.nn.modules.dropout.Dropout", dropouts, 0}) {
+			t.Errorf("%s: model %+v, want %d parameters and %d layers of dropout", call.Function, m, parameters, dropouts)
+		}
+	}
+	if !slices.ContainsFunc(record.Warnings, func(w Warning) bool {
+		return strings.HasPrefix(w.Source, "optimum.") && strings.HasPrefix(w.Message, "Opset 17 is lower")
+	}) {
+		t.Errorf("no record of optimum's logger among %+v", record.Warnings)
+	}
+}
+
+func TestBoostedTrees(t *testing.T) {
+	t.Parallel()
+	python := environment(t, "boosting")
+	b := newBench(t, "PYTHONDONTWRITEBYTECODE=1")
+	argv := []string{python, script(t, "boosting_convert.py")}
+	want := bindings(t, b, argv, []string{"lightgbm", "xgboost"})
+	_, record := b.transparent(t, slices.Concat(argv, []string{"lightgbm", "xgboost_as_called"})...)
+	if len(record.Problems) > 0 {
+		t.Errorf("problems %q", record.Problems)
+	}
+	holdsBindings(t, want, record.Calls)
+	for i, expected := range []struct{ function, class string }{
+		{"onnxmltools.convert_lightgbm", "lightgbm.sklearn.LGBMClassifier"},
+		{"onnxmltools.convert_xgboost", "xgboost.sklearn.XGBClassifier"},
+	} {
+		call := record.Calls[i]
+		if call.Function != expected.function || call.Version == "" || call.Outcome != "returned" || call.Model == nil || call.Model.Class != expected.class {
+			t.Errorf("call %+v, want %+v", call, expected)
+		}
 	}
 }

@@ -5,8 +5,8 @@
 // It never runs a Python, imports nothing into one that the program would not
 // have imported, and changes nothing that the program computes. The call of a
 // converter is seen by a module that the process itself loads as
-// sitecustomize (sitecustomize.py, recorder.py); distributions are read from
-// the metadata that installers leave beside the packages.
+// sitecustomize (sitecustomize.py, table.py, recorder.py); distributions are
+// read from the metadata that installers leave beside the packages.
 package python
 
 import (
@@ -21,6 +21,9 @@ import (
 
 //go:embed sitecustomize.py
 var sitecustomize []byte
+
+//go:embed table.py
+var table []byte
 
 //go:embed recorder.py
 var recorder []byte
@@ -69,29 +72,36 @@ func NewObserver(dir string) (*Observer, error) {
 	if err := os.Mkdir(o.records, 0o700); err != nil {
 		return nil, fmt.Errorf("set up the Python observer: %w", err)
 	}
-	if err := writeArchive(o.archive); err != nil {
+	if err := writeArchive(o.archive, sources()); err != nil {
 		return nil, fmt.Errorf("set up the Python observer: %w", err)
 	}
 	return o, nil
 }
 
-func writeArchive(name string) (err error) {
+// source is a file of the archive.
+type source struct {
+	name string
+	text []byte
+}
+
+func sources() []source {
+	return []source{{"sitecustomize.py", sitecustomize}, {"table.py", table}, {"recorder.py", recorder}}
+}
+
+func writeArchive(name string, sources []source) (err error) {
 	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	archive := zip.NewWriter(file)
-	for _, module := range []struct {
-		name string
-		text []byte
-	}{{"sitecustomize.py", sitecustomize}, {"recorder.py", recorder}} {
+	for _, s := range sources {
 		// Stored, for a Python without zlib.
-		entry, err := archive.CreateHeader(&zip.FileHeader{Name: module.name, Method: zip.Store})
+		entry, err := archive.CreateHeader(&zip.FileHeader{Name: s.name, Method: zip.Store})
 		if err != nil {
 			return err
 		}
-		if _, err := entry.Write(module.text); err != nil {
+		if _, err := entry.Write(s.text); err != nil {
 			return err
 		}
 	}

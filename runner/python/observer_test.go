@@ -231,7 +231,7 @@ func TestNothingIsNoticed(t *testing.T) {
 			b := newBench(t, "PYTHONPATH="+testdata(t, "stub"), "PYTHONPYCACHEPREFIX=pyc")
 			flags := [][]string{nil, {"-W", "error"}}
 			if python == python3(t) {
-				flags = append(flags, []string{"-X", "dev"}, []string{"-O"}, []string{"-B", "-s"})
+				flags = append(flags, []string{"-X", "dev"}, []string{"-O"}, []string{"-OO"}, []string{"-B", "-s"}, []string{"-X", "frozen_modules=off"}, []string{"-X", "frozen_modules=on"})
 			}
 			for _, flags := range flags {
 				argv := append(append([]string{python}, flags...), testdata(t, "noticed.py"))
@@ -307,6 +307,40 @@ func holdsNoticed(t *testing.T, record Record) {
 	}
 }
 
+// What a decorator makes is an inner function, and shows the parameters of
+// another one.
+func TestDecoratedFunctions(t *testing.T) {
+	for version, python := range pythons(t) {
+		if !atLeast(version, 8) {
+			continue
+		}
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, "PYTHONPATH="+testdata(t, "stub"), "PYTHONDONTWRITEBYTECODE=1")
+			_, record := b.transparent(t, python, testdata(t, "decorated.py"))
+			if len(record.Problems) > 0 || len(record.Calls) != 5 {
+				t.Fatalf("problems %q, calls %+v", record.Problems, record.Calls)
+			}
+			for i, want := range []struct{ given, arguments, outcome string }{
+				{"[model]", "map[check_hazards:false check_n:0 model:model output_path:<nil>]", "returned"},
+				{"[model check_n check_hazards]", "map[check_hazards:true check_n:3 model:model output_path:<nil>]", "returned"},
+				{"[model output_path]", "map[check_hazards:false check_n:0 model:model output_path:out.onnx]", "returned"},
+				{"[model check_n check_hazards]", "map[check_hazards:true check_n:-1 model:model output_path:<nil>]", "raised: ValueError: a negative number"},
+				// This one fits the outer function and not the inner one.
+				{"[args check_hazards]", "map[args:[model 1 2] check_hazards:true kwargs:map[]]", "raised: TypeError"},
+			} {
+				call := record.Calls[i]
+				if fmt.Sprint(call.Given) != want.given || fmt.Sprint(call.Arguments) != want.arguments || !strings.HasPrefix(call.Outcome, want.outcome) {
+					t.Errorf("call %+v, want %+v", call, want)
+				}
+			}
+			if want := b.work + "/out.onnx"; len(record.Calls[2].Writes) != 1 || record.Calls[2].Writes[0] != want {
+				t.Errorf("writes %q, want %s", record.Calls[2].Writes, want)
+			}
+		})
+	}
+}
+
 // A frame more would end a recursion earlier.
 func TestRecursionIsAsDeep(t *testing.T) {
 	python := python3(t)
@@ -336,16 +370,22 @@ except RecursionError:
 
 func python3(t testing.TB) string {
 	found := pythons(t)
-	for _, version := range slices.Backward(slices.Sorted(maps.Keys(found))) {
-		if atLeast(version, 8) {
-			return found[version]
+	newest := ""
+	for version := range found {
+		var minor int
+		fmt.Sscanf(newest, "3.%d", &minor)
+		if atLeast(version, max(8, minor)) {
+			newest = version
 		}
 	}
-	need(t, "needs Python 3.8 or newer")
-	return ""
+	if newest == "" {
+		need(t, "needs Python 3.8 or newer")
+	}
+	return found[newest]
 }
 
-const surroundings = "import sys; print(sys.path); print(sorted(sys.path_importer_cache)); print([n for n in sys.modules if 'custom' in n]); print(sys.version_info[:2])"
+// surroundings tells by the modules, too, whether the recorder was loaded.
+const surroundings = "import sys; print(sys.path); print([n for n in ('ast', 'inspect', 'itertools', 'warnings') if n in sys.modules]); print(sorted(sys.path_importer_cache)); print([n for n in sys.modules if 'custom' in n]); print(sys.version_info[:2])"
 
 func TestEveryPythonStarts(t *testing.T) {
 	for version, python := range pythons(t) {
@@ -510,6 +550,125 @@ func TestHostilePrograms(t *testing.T) {
 				t.Errorf("%d calls recorded of %q", len(record.Calls), script)
 			}
 		})
+	}
+}
+
+// However a script is run.
+func TestWaysToRun(t *testing.T) {
+	python := python3(t)
+	b := newBench(t, "PYTHONPATH="+testdata(t, "stub"), "PYTHONDONTWRITEBYTECODE=1")
+	text := "import sys, torch.onnx; print(__name__, sys.path, torch.onnx.export(1)); torch.onnx.export('raise')\n"
+	write := func(name, text string) string {
+		path := filepath.Join(b.home, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	plain := write("plain.py", text)
+	write("app/__main__.py", text)
+	write("packed/__main__.py", text)
+	if err := os.CopyFS(filepath.Join(b.home, "packed", "torch"), os.DirFS(testdata(t, "stub/torch"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"app", "packed"} {
+		if out, err := exec.Command(python, "-m", "zipapp", filepath.Join(b.home, name)).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	for name, argv := range map[string][]string{
+		"runpy":  {"-c", "import runpy; runpy.run_path(" + fmt.Sprintf("%q", plain) + ", run_name='__main__')"},
+		"exec":   {"-c", "exec(compile(open(" + fmt.Sprintf("%q", plain) + ").read(), 'another name', 'exec'))"},
+		"folder": {filepath.Join(b.home, "app")},
+		"zipapp": {filepath.Join(b.home, "app.pyz")},
+	} {
+		_, record := b.transparent(t, append([]string{python}, argv...)...)
+		if len(record.Calls) != 2 || len(record.Problems) > 0 || record.Calls[1].Outcome != "raised: ValueError: no such model" {
+			t.Errorf("%s: calls %+v, problems %q", name, record.Calls, record.Problems)
+		}
+	}
+	// What lies in an archive is not loaded from a source file.
+	_, record := b.transparent(t, python, filepath.Join(b.home, "packed.pyz"))
+	if len(record.Calls) > 0 || !strings.Contains(strings.Join(record.Problems, ""), "torch.onnx is loaded by zipimport.zipimporter, its calls are not observed") {
+		t.Errorf("a framework in an archive: calls %+v, problems %q", record.Calls, record.Problems)
+	}
+}
+
+// A fault in the observer costs the record alone.
+func TestBrokenObserver(t *testing.T) {
+	python := python3(t)
+	b := newBench(t, "PYTHONPATH="+testdata(t, "stub"), "PYTHONDONTWRITEBYTECODE=1")
+	plain := b.run(t, b.environ, python, testdata(t, "noticed.py"))
+	for _, c := range []struct{ name, module, old, new string }{
+		{"no syntax", "recorder.py", "import ast\n", "import ast nonsense\n"},
+		{"no table", "table.py", "class Row", "raise ValueError('broken')\nclass Row"},
+		{"no name", "table.py", "TABLE = {", "TABELLE = {"},
+		{"start", "recorder.py", "describe = Describer()", "raise ValueError('broken')"},
+		{"exhausted", "recorder.py", "describe = Describer()", "raise MemoryError"},
+		{"end", "recorder.py", "call = self.recorder.state.calls.pop()", "call = self.recorder.state.calls.pop(); raise ValueError('broken')"},
+		{"raised", "recorder.py", "call = self.recorder.state.calls[-1]", "raise ValueError('broken')"},
+		{"warning", "recorder.py", "self.notes += 1", "raise ValueError('broken')"},
+		{"framework", "recorder.py", "build, numerics, ask = facts", "broken = facts"},
+		{"splice", "recorder.py", "new = quietly(", "new = broken("},
+		{"signature", "recorder.py", "self.own = own_signature", "self.own = broken"},
+		{"instrument", "recorder.py", "function = module\n", "function = broken\n"},
+		{"finder", "recorder.py", "rows = HOOKS.get(name)\n", "rows = broken(name)\n"},
+		{"record", "sitecustomize.py", "line = encode(record)", "line = broken(record)"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o, err := NewObserver(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			changed := sources()
+			for i, m := range changed {
+				if m.name == c.module {
+					if bytes.Count(m.text, []byte(c.old)) != 1 {
+						t.Fatalf("%q does not stand in %s once", c.old, m.name)
+					}
+					changed[i].text = bytes.Replace(m.text, []byte(c.old), []byte(c.new), 1)
+				}
+			}
+			if err := errors.Join(os.Remove(o.archive), writeArchive(o.archive, changed)); err != nil {
+				t.Fatal(err)
+			}
+			result := b.run(t, o.Environ(b.environ), python, testdata(t, "noticed.py"))
+			same(t, "stdout", plain.stdout, result.stdout)
+			same(t, "stderr", plain.stderr, result.stderr)
+			record, err := o.Read()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if told := len(record.Problems) > 0; told == (c.name == "record" || c.name == "raised") {
+				t.Errorf("problems %q", record.Problems)
+			}
+		})
+	}
+}
+
+// Where a record cannot be written none is, and nothing waits for it.
+func TestRecordsThatCannotBeWritten(t *testing.T) {
+	python := python3(t)
+	b := newBench(t, "PYTHONPATH="+testdata(t, "stub"), "PYTHONDONTWRITEBYTECODE=1")
+	for name, script := range map[string]string{
+		"no descriptors": "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (3, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))",
+		"no space":       "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))",
+		"a pipe":         "import os\nf = os.environ.get('CONVRUN_RECORDS', '.')\nfor n in os.listdir(f): os.remove(os.path.join(f, n)); os.mkfifo(os.path.join(f, n))",
+	} {
+		script = "import torch.onnx, warnings, logging\nwarnings.simplefilter('ignore')\n" + script + "\nprint(torch.onnx.export(1))"
+		result, record := b.transparent(t, python, "-c", script)
+		if result.exit != 0 || !strings.HasPrefix(result.stdout, "(1, ") || len(record.Calls) > 0 {
+			t.Errorf("%s: %+v, recorded %+v", name, result, record)
+		}
+	}
+}
+
+// The recorder is loaded before a module of its table is.
+func TestTriggersNameEveryPackageOfTheTable(t *testing.T) {
+	code := "import re, sys; space = {}; exec(sys.argv[1], space); triggers = eval(re.search(r'triggers = (\\(.*?\\))', sys.argv[2], re.S).group(1)); print(sorted({name.partition('.')[0] for name in space['TABLE']} - set(triggers)))"
+	out, err := exec.Command(python3(t), "-c", code, string(table), string(sitecustomize)).CombinedOutput()
+	if err != nil || string(out) != "[]\n" {
+		t.Errorf("modules of the table that do not load the recorder: %s, %v", out, err)
 	}
 }
 

@@ -1,6 +1,6 @@
 """Observes the functions of TABLE: which were called, with what, and how they
-ended. Loaded by sitecustomize.py when a machine learning framework is imported;
-needs Python 3.8.
+ended. Loaded by sitecustomize.py when a machine learning framework is imported,
+into the namespace that table.py has filled; needs Python 3.8.
 
 A wrapper around a function would be seen: it is a frame in tracebacks, it
 shifts the stack level of warnings, and torch writes the Python stack into a
@@ -26,18 +26,6 @@ import _thread
 from importlib.machinery import SourceFileLoader
 
 
-class Row:
-    """One observed function."""
-
-    def __init__(self, name, package, model=None, reads=(), writes=(), saves=False):
-        self.name = name  # as a user calls it
-        self.package = package  # top-level module whose __version__ counts
-        self.model = model  # the parameter that holds the model object
-        self.reads = reads  # parameters that name files to read
-        self.writes = writes  # parameters that name files to write
-        self.saves = saves  # writes a model that was converted before
-
-
 class Shown:
     """The function that shows a warning, after all filters."""
 
@@ -46,39 +34,14 @@ class Logged:
     """The function that hands a log record to the handlers."""
 
 
-# Module, then the function in it: what is observed. A function that another
-# row's function calls is a part of that one and is not recorded.
-TABLE = {
-    "torch.onnx": {
-        "export": Row("torch.onnx.export", "torch", model="model", writes=("f",)),
-    },
-    "torch.onnx._internal.exporter._onnx_program": {
-        "ONNXProgram.save": Row("torch.onnx.ONNXProgram.save", "torch", writes=("destination",), saves=True),
-    },
-    "tf2onnx.convert": {
-        "from_keras": Row("tf2onnx.convert.from_keras", "tf2onnx", model="model", writes=("output_path",)),
-        "from_function": Row("tf2onnx.convert.from_function", "tf2onnx", writes=("output_path",)),
-        "from_graph_def": Row("tf2onnx.convert.from_graph_def", "tf2onnx", writes=("output_path",)),
-        "from_tflite": Row("tf2onnx.convert.from_tflite", "tf2onnx", reads=("tflite_path",), writes=("output_path",)),
-    },
-    # What `python -m tf2onnx.convert` calls: that module runs as __main__, and
-    # its own functions are none that an import hook sees.
-    "tf2onnx.tfonnx": {
-        "process_tf_graph": Row("tf2onnx.tfonnx.process_tf_graph", "tf2onnx", reads=("tflite_path", "tfjs_path")),
-    },
-    "tf2onnx.utils": {
-        "save_protobuf": Row("tf2onnx.utils.save_protobuf", "tf2onnx", writes=("path",), saves=True),
-        "save_onnx_zip": Row("tf2onnx.utils.save_onnx_zip", "tf2onnx", writes=("target_path",), saves=True),
-    },
-    "warnings": {"_showwarnmsg": Shown()},
-    "logging": {"Logger.callHandlers": Logged()},
-}
-
-# Loggers whose records of level WARNING and above are kept, with those below.
-LOGGERS = ("torch.onnx", "onnxscript", "onnx_ir", "tf2onnx", "tensorflow")
+# What table.py holds, and where warnings and log records pass.
+HOOKS = dict(TABLE, warnings={"_showwarnmsg": Shown()}, logging={"Logger.callHandlers": Logged()})
 
 # Bounds of what is kept of one call.
 DEPTH, ITEMS, NODES, CHARACTERS = 8, 200, 4000, 4000
+
+# Objects that are looked through for the parts of one model.
+OBJECTS = 100000
 
 # Warnings and log records kept of one process.
 NOTES = 1000
@@ -105,14 +68,14 @@ class Recorder:
         self.calls = itertools.count(1)
         self.notes = 0
         self.said = {}  # the last record of each framework
-        for module, rows in TABLE.items():
+        for module, rows in HOOKS.items():
             if module in sys.modules:
                 self.instrument(sys.modules[module], rows)
 
     def find_spec(self, name, path, target):
-        """Finds a module of TABLE with the other finders, and arranges that
+        """Finds a module of HOOKS with the other finders, and arranges that
         its functions are instrumented once it has been executed."""
-        rows = TABLE.get(name)
+        rows = HOOKS.get(name)
         if rows is None:
             return None
         for finder in list(sys.meta_path):
@@ -158,7 +121,9 @@ class Recorder:
         self.note("warnings", qualified(category), str(message.message), message.filename, message.lineno)
 
     def logged(self, logger, record):
-        if record.levelno >= 30 and any(record.name == n or record.name.startswith(n + ".") for n in LOGGERS):
+        if record.levelno < 30:
+            return
+        if any((origin + ".").startswith(n + ".") for n in LOGGERS for origin in (record.name, written_by(record))):
             self.note(record.name, record.levelname, record.getMessage(), record.pathname, record.lineno)
 
     def note(self, source, category, message, filename, line):
@@ -196,6 +161,14 @@ class Recorder:
             self.observer.append({"kind": "dropped", "count": self.notes - NOTES})
 
 
+def written_by(record):
+    """The package whose file a record of the root logger comes from: some
+    converters have no logger of their own."""
+    if record.name != "root":
+        return ""
+    return str(record.pathname).replace(os.sep, "/").rpartition("site-packages/")[2].partition("/")[0]
+
+
 class Note:
     """Is told the arguments of a function and does nothing to its call."""
 
@@ -224,16 +197,17 @@ class Probe:
         self.row = row
         self.module = module
         self.signature = inspect.signature(function)
+        self.own = own_signature(function)
 
     def enter(self, *values):
         """Notes the call and returns the true values of the parameters."""
         calls = self.recorder.state.__dict__.setdefault("calls", [])
-        call = {"error": None, "pid": None}
+        call = {"error": None, "pid": None, "name": self.row.name}
         calls.append(call)
         given = [type(value) is not Default for value in values]
         values = tuple([value.value if type(value) is Default else value for value in values])
         try:
-            if len(calls) == 1:
+            if len(calls) == 1 or len(calls) == 2 and calls[0]["name"] == self.row.within:
                 self.start(call, given, values)
         except BaseException:  # an interrupt; the function does not begin
             calls.pop()
@@ -245,10 +219,11 @@ class Probe:
         before = getattr(state, "busy", False)
         state.busy = True
         try:
+            passed, arguments = self.bound(given, values)
+            model = next((arguments[n] for n in row.model if n in arguments), None)
+            if row.modules and not is_a(model, "torch", "nn", "Module"):
+                return
             call["id"] = next(recorder.calls)
-            parameters = list(self.signature.parameters.values())
-            names = [p.name for p in ordered(parameters)]
-            arguments, passed = dict(zip(names, values)), dict(zip(names, given))
             package = sys.modules.get(row.package)
             describe = Describer()
             record = {
@@ -257,11 +232,11 @@ class Probe:
                 "file": str(getattr(self.module, "__file__", None) or ""),
                 "package": row.package, "version": str(getattr(package, "__version__", "")),
                 "saves": row.saves,
-                "given": [p.name for p in parameters if passed[p.name] and not empty(p, arguments[p.name])],
+                "given": passed,
                 "reads": [p for n in row.reads for p in paths(arguments.get(n))],
                 "writes": [p for n in row.writes for p in paths(arguments.get(n))],
-                "arguments": {p.name: describe(arguments[p.name]) for p in parameters},
-                "model": census(arguments.get(row.model)),
+                "arguments": {name: describe(value) for name, value in arguments.items()},
+                "model": census(model),
             }
             if not recorder.observer.append(record):
                 record["arguments"] = {"…": "too large to be recorded"}
@@ -273,6 +248,24 @@ class Probe:
             recorder.observer.problem("note a call of %s" % row.name)
         finally:
             state.busy = before
+
+    def bound(self, given, values):
+        """The names of the parameters that were passed, and all parameters with
+        their values."""
+        named = dict(zip([p.name for p in ordered(self.own)], zip(given, values)))
+        parameters = list(self.own.values())
+        passed = [p.name for p in parameters if named[p.name][0] and not empty(p, named[p.name][1])]
+        if list(self.own) != list(self.signature.parameters):
+            # The function stands for one with the parameters that it shows.
+            try:
+                shown = self.signature.bind(*positional(parameters, named), **by_name(parameters, named))
+            except TypeError:
+                pass  # as the call itself will find
+            else:
+                passed = list(shown.arguments)
+                shown.apply_defaults()
+                return passed, shown.arguments
+        return passed, {p.name: named[p.name][1] for p in parameters}
 
     def raised(self):
         """Runs while the function's exception is on its way out."""
@@ -305,10 +298,42 @@ class Probe:
             self.recorder.observer.problem("note the end of a call of %s" % self.row.name)
 
 
+def own_signature(function):
+    """The parameters of the function's own code by name, whatever a decorator
+    has it show."""
+    plain = types.FunctionType(function.__code__, {}, "", function.__defaults__, function.__closure__)
+    plain.__kwdefaults__ = function.__kwdefaults__
+    return inspect.signature(plain).parameters
+
+
 def ordered(parameters):
     """Parameters in the order of a code object's local variables."""
     rank = {inspect.Parameter.VAR_POSITIONAL: 1, inspect.Parameter.VAR_KEYWORD: 2}
-    return sorted(parameters, key=lambda p: rank.get(p.kind, 0))
+    return sorted(parameters.values(), key=lambda p: rank.get(p.kind, 0))
+
+
+def positional(parameters, named):
+    """The arguments that a function with *args hands on by position."""
+    values = []
+    for p in parameters:
+        given, value = named[p.name]
+        if p.kind == p.VAR_POSITIONAL:
+            values.extend(value)
+        elif p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and given:
+            values.append(value)
+    return values
+
+
+def by_name(parameters, named):
+    """The arguments that a function with **kwargs hands on by name."""
+    values = {}
+    for p in parameters:
+        given, value = named[p.name]
+        if p.kind == p.VAR_KEYWORD:
+            values.update(value)
+        elif p.kind == p.KEYWORD_ONLY and given:
+            values[p.name] = value
+    return values
 
 
 def empty(parameter, value):
@@ -331,7 +356,7 @@ def splice(function, probe, whole):
     else and, if whole, take what that returns as their values and call
     probe.raised and probe.leave at its end."""
     code = function.__code__
-    if code.co_freevars or code.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
+    if code.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
         raise TypeError("not a plain function")
     count = code.co_argcount + code.co_kwonlyargcount
     count += bool(code.co_flags & inspect.CO_VARARGS) + bool(code.co_flags & inspect.CO_VARKEYWORDS)
@@ -362,11 +387,17 @@ def respell(code, names, whole):
 
 def alone(text, code):
     """Parses only the lines of code, each at its own line number; those of a
-    method inside of its class, whose name its private names depend on."""
+    method inside of its class, whose name its private names depend on, those of
+    an inner function from where the outer one begins."""
     last = max(end or 0 for _, end, _, _ in code.co_positions())  # needs 3.11
-    lines = text.splitlines(True)[code.co_firstlineno - 1:last]
-    around = b"class %s:" % code.co_qualname.split(".")[-2].encode() if lines[0][:1].isspace() else b""
-    return ast.parse(b"\n" * (code.co_firstlineno - 2) + around + b"\n" + b"".join(lines), code.co_filename)
+    lines, first = text.splitlines(True), code.co_firstlineno - 1
+    outer, _, inner = code.co_qualname.partition(".<locals>.")
+    around = b""
+    if inner:
+        first = max(n for n in range(first) if lines[n].startswith(b"def %s(" % outer.encode()))
+    elif lines[first][:1].isspace():
+        around = b"class %s:" % outer.split(".")[-2].encode()
+    return ast.parse(b"\n" * (first - 1) + around + b"\n" + b"".join(lines[first:last]), code.co_filename)
 
 
 def quietly(action, *arguments):
@@ -386,23 +417,26 @@ def quietly(action, *arguments):
 def prune(tree, code):
     """Drops the functions and classes of a module that are not on the way to
     the definition of code, and returns that definition. The rest stays, since
-    compilers look at a module's imports when they choose instructions."""
-    definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    compilers look at a module's imports when they choose instructions, and all
+    of an outer function, whose variables an inner one may use."""
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    line = code.co_firstlineno
 
-    def search(scope):
-        for node in scope.body:
-            found = None
-            if isinstance(node, ast.ClassDef):
-                found = search(node)
-            elif isinstance(node, ast.FunctionDef) and node.name == code.co_name:
-                first = min([node.lineno] + [d.lineno for d in node.decorator_list])
-                found = node if first == code.co_firstlineno else None
-            if found is not None:
-                scope.body = [n for n in scope.body if n is node or not isinstance(n, definitions)]
-                return found
+    def search(scope, inside):
+        for block in [b for b in vars(scope).values() if isinstance(b, list)]:
+            for node in [n for n in block if getattr(n, "end_lineno", None) and n.end_lineno >= line]:
+                found = None
+                if isinstance(node, ast.FunctionDef) and node.name == code.co_name:
+                    first = min([node.lineno] + [d.lineno for d in node.decorator_list])
+                    found = node if first == line else None
+                found = found or search(node, inside or isinstance(node, functions))
+                if found is not None:
+                    if not inside:
+                        block[:] = [n for n in block if n is node or not isinstance(n, functions + (ast.ClassDef,))]
+                    return found
         return None
 
-    found = search(tree)
+    found = search(tree, False)
     if found is None:
         raise LookupError("no %s at line %d of %s" % (code.co_name, code.co_firstlineno, code.co_filename))
     return found
@@ -521,9 +555,13 @@ class Describer:
         if issubclass(cls, dict):
             return self.mapping(value, depth)
         if issubclass(cls, (list, tuple)):
-            return self.sequence((list if issubclass(cls, list) else tuple).__iter__(value), depth)
+            plain = list if issubclass(cls, list) else tuple
+            return self.sequence(plain.__iter__(value), plain.__len__(value), depth)
         if issubclass(cls, (set, frozenset)):
-            return self.sequence(iter(sorted(set(value), key=rank)), depth)
+            plain = set if issubclass(cls, set) else frozenset
+            # Sorting takes its time; of a large one nothing is shown.
+            members = sorted(plain.__iter__(value), key=rank) if plain.__len__(value) <= NODES else ()
+            return self.sequence(members, plain.__len__(value), depth)
         return self.object(value, cls, depth)
 
     def mapping(self, value, depth):
@@ -536,11 +574,10 @@ class Describer:
             result[clip(str(name))] = self(item, depth + 1)
         return result
 
-    def sequence(self, items, depth):
+    def sequence(self, items, length, depth):
         result = [self(item, depth + 1) for _, item in zip(range(ITEMS), items)]
-        more = sum(1 for _ in items)
-        if more:
-            result.append("… (%d more)" % more)
+        if length > len(result):
+            result.append("… (%d more)" % (length - len(result)))
         return result
 
     def object(self, value, cls, depth):
@@ -561,16 +598,26 @@ class Describer:
         result = {"class": qualified(cls)}
         if cls.__name__ == "OperatorSetIdProto":
             result.update(domain=value.domain, version=value.version)
-        if result["class"].startswith("torch.export"):
-            # torch.export.Dim and its hints are what dynamic_shapes is made of.
-            for name in ("__name__", "min", "max", "type"):
-                if name in attributes(value):
-                    result[name.strip("_")] = self(attributes(value)[name], depth + 1)
+        own = attributes(value)
+        for start, names in SHOWN.items():
+            if result["class"].startswith(start):
+                for name in names or own:
+                    if name in own:
+                        result[clip(name).strip("_")] = self(own[name], depth + 1)
         return result
 
 
 # Packages whose arrays are described by dtype and shape.
 ARRAYS = ("torch", "numpy", "tensorflow", "keras", "jax", "jaxlib", "ml_dtypes")
+
+# Classes of whose objects these attributes are shown, or all: what arguments
+# are put in, and models are not.
+SHOWN = {
+    "torch.export": ("__name__", "min", "max", "type"),  # Dim and its hints, for dynamic_shapes
+    "skl2onnx.common.data_types": ("shape",),
+    "onnxruntime.quantization.quantize": (),
+    "optimum.exporters.onnx": ("task", "int_dtype", "float_dtype"),
+}
 
 ROUTINES = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.MethodDescriptorType, type)
 
@@ -622,8 +669,9 @@ def dimension(value):
 
 
 def census(model):
-    """Class, training flag, parameter count and sub-modules by class."""
-    if model is None:
+    """Class, training flag, parameter count and sub-modules by class; None for
+    what only names a model."""
+    if model is None or issubclass(type(model), (str, bytes, os.PathLike)):
         return None
     result = {"class": qualified(type(model)), "training": None, "parameters": -1, "modules": []}
     try:
@@ -633,6 +681,10 @@ def census(model):
             result["parameters"] = total(model.state_dict[n].shape for n in model.graph_signature.parameters)
         elif any(qualified(cls).partition(".")[0] in ("keras", "tf_keras", "tensorflow") for cls in type(model).__mro__):
             keras_census(model, result)
+        elif is_a(model, "sklearn", "base", "BaseEstimator"):
+            sklearn_census(model, result)
+        elif is_a(model, "onnx", "ModelProto"):
+            onnx_census(model, result)
     except Exception as error:
         result["problem"] = "%s: %s" % (type(error).__name__, clip(str(error)))
     return result
@@ -680,6 +732,60 @@ def keras_census(model, result):
     result["parameters"] = total({id(w): w.shape for w in model.weights}.values())
 
 
+def sklearn_census(model, result):
+    """Counts the estimators that the object holds, also the unfitted ones that
+    it made the fitted ones from."""
+    counts, seen, todo = {}, set(), [model]
+    while todo:
+        value = todo.pop()
+        if id(value) in seen:
+            continue
+        if len(seen) == OBJECTS:
+            result["problem"] = "only the first %d objects were looked at" % OBJECTS
+            break
+        seen.add(id(value))
+        if is_a(value, "sklearn", "base", "BaseEstimator"):
+            counts[qualified(type(value))] = counts.get(qualified(type(value)), 0) + 1
+            todo.extend(attributes(value).values())
+        elif type(value) in (list, tuple):
+            todo.extend(value)
+        elif type(value) is dict:
+            todo.extend(value.values())
+        elif is_a(value, "numpy", "ndarray") and value.dtype.hasobject:
+            todo.extend(value.flat)  # where ensembles keep their estimators
+    result["modules"] = [{"class": n, "count": c, "training": 0} for n, c in sorted(counts.items())]
+
+
+def onnx_census(model, result):
+    """Counts the nodes of the main graph by operator, and those of them that
+    act as in training, for all that the graph says."""
+    counts = {}
+    flags = {t.name: t for t in model.graph.initializer if t.data_type == 9}  # BOOL
+    flags.update((n.output[0], n.attribute[0].t) for n in model.graph.node if n.op_type == "Constant" and n.attribute)
+    before = any(o.version < 7 for o in model.opset_import if o.domain in ("", "ai.onnx"))
+    for node in model.graph.node:
+        name = clip("%s.%s" % (node.domain, node.op_type) if node.domain else node.op_type)
+        count = counts.setdefault(name, [0, 0])
+        count[0] += 1
+        count[1] += node.op_type in ("BatchNormalization", "Dropout") and trains(node, flags, before)
+    result["modules"] = [{"class": n, "count": c, "training": t} for n, (c, t) in sorted(counts.items())]
+    result["parameters"] = total(tensor.dims for tensor in model.graph.initializer)
+
+
+def trains(node, flags, before):
+    """Before opset 7 an attribute told that a node acts as in inference, since
+    then one, or a third input, tells that it acts as in training."""
+    told = {a.name: a.i for a in node.attribute}
+    if before:
+        return not told.get("is_test")
+    if node.op_type == "BatchNormalization":
+        return bool(told.get("training_mode"))
+    if len(node.input) < 3 or not node.input[2]:
+        return False
+    flag = flags.get(node.input[2])
+    return flag is None or any(flag.int32_data) or any(flag.raw_data)  # None is computed
+
+
 def total(shapes):
     count = 0
     for shape in shapes:
@@ -719,6 +825,7 @@ def torch_facts(facts, torch):
     for name in ("cuda", "hip", "xpu", "git_version", "debug"):
         ask(build, name, lambda: getattr(torch.version, name))
     ask(build, "cudnn", lambda: ".".join(str(n) for n in torch._C._cudnn.getCompileVersion()))
+    ask(build, "parallel_backend", lambda: torch._C._parallel_info().rpartition("backend: ")[2].strip())
     ask(build, "onednn", lambda: shown_config(torch, "Intel(R) MKL-DNN "))
     ask(build, "mkl", lambda: shown_config(torch, "Intel(R) oneAPI Math Kernel Library "))
     ask(numerics, "torch.num_threads", lambda: torch.get_num_threads())
@@ -734,11 +841,29 @@ def torch_facts(facts, torch):
     ask(numerics, "torch.cuda_matmul_allow_tf32", lambda: torch._C._get_cublas_allow_tf32())
     ask(numerics, "torch.cuda_matmul_precision", lambda: torch._C._get_fp32_precision_getter("cuda", "matmul"))
     ask(numerics, "torch.cpu_capability", lambda: torch._C._get_cpu_capability())
+    ask(numerics, "torch.default_device", lambda: loaded("torch.utils._device").CURRENT_DEVICE or "cpu")
+    ask(numerics, "torch.deterministic_fill_uninitialized_memory", lambda: torch._C._get_deterministic_fill_uninitialized_memory())
+    ask(numerics, "torch.float32_matmul_precision", lambda: torch._C._get_float32_matmul_precision())
+    ask(numerics, "torch.cuda_matmul_allow_fp16_reduction", lambda: first_of(torch._C._get_cublas_allow_fp16_reduced_precision_reduction()))
+    ask(numerics, "torch.cuda_matmul_allow_bf16_reduction", lambda: first_of(torch._C._get_cublas_allow_bf16_reduced_precision_reduction()))
+    ask(numerics, "torch.cudnn_conv_precision", lambda: torch._C._get_fp32_precision_getter("cuda", "conv"))
+    ask(numerics, "torch.cudnn_rnn_precision", lambda: torch._C._get_fp32_precision_getter("cuda", "rnn"))
+    ask(numerics, "torch.onednn_enabled", lambda: torch._C._get_mkldnn_enabled())
+    ask(numerics, "torch.onednn_deterministic", lambda: torch._C._get_mkldnn_deterministic())
+    ask(numerics, "torch.onednn_matmul_precision", lambda: torch._C._get_fp32_precision_getter("mkldnn", "matmul"))
+    ask(numerics, "torch.onednn_conv_precision", lambda: torch._C._get_fp32_precision_getter("mkldnn", "conv"))
+    ask(numerics, "torch.nnpack_enabled", lambda: torch._C._get_nnpack_enabled())
     # Not tried on a real GPU.
     if "torch.cuda" in sys.modules and torch.cuda._initialized:
         for index in range(torch._C._cuda_getDeviceCount()):
             driver = str(torch._C._cuda_getDriverVersion())
             facts.accelerators.append({"name": torch.cuda.get_device_name(index), "driver": driver})
+            ask(numerics, "torch.cuda_%d_initial_seed" % index, lambda: torch.cuda.default_generators[index].initial_seed())
+
+
+def first_of(value):
+    """Of a flag that newer versions tell together with a second one."""
+    return value[0] if type(value) is tuple else value
 
 
 def shown_config(torch, start):
@@ -798,6 +923,14 @@ def onnx_facts(facts, onnx):
     facts.ask(facts.build, "opset", lambda: loaded("onnx.defs").onnx_opset_version())
 
 
+def onnxruntime_facts(facts, onnxruntime):
+    native = "onnxruntime.capi.onnxruntime_pybind11_state"
+    facts.ask(facts.build, "package", lambda: onnxruntime.package_name)
+    facts.ask(facts.build, "info", lambda: loaded(native).get_build_info().partition("Build Info: ")[2])
+    facts.ask(facts.build, "cuda", lambda: onnxruntime.cuda_version)
+    facts.ask(facts.build, "providers", lambda: ", ".join(loaded(native).get_available_providers()))
+
+
 def no_facts(facts, module):
     pass
 
@@ -808,5 +941,6 @@ FRAMEWORKS = {
     "keras": keras_facts,
     "jax": jax_facts,
     "onnx": onnx_facts,
+    "onnxruntime": onnxruntime_facts,
     "tf2onnx": no_facts,
 }

@@ -16,9 +16,12 @@ class Observer(object):
     It is a meta path finder that never finds anything in the beginning.
     """
 
-    # Importing one of these loads the recorder. The order is that of FRAMEWORKS
-    # in recorder.py, which tells at the end of the process what they are.
-    triggers = ("torch", "tensorflow", "keras", "jax", "tf2onnx", "onnx")
+    # Importing one of these loads the recorder: the top-level modules of TABLE
+    # in table.py and of FRAMEWORKS in recorder.py.
+    triggers = (
+        "torch", "tensorflow", "keras", "jax", "tf2onnx", "onnx",
+        "onnxruntime", "onnxsim", "skl2onnx", "onnxmltools", "optimum",
+    )
 
     # A process that writes more than this goes on unrecorded, and a longer
     # line is not written.
@@ -35,6 +38,8 @@ class Observer(object):
         # its replacements.
         self.system = (os.open, os.write, os.close, os.getpid)
         self.flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+        # What is no file is not waited for.
+        self.flags |= getattr(os, "O_NONBLOCK", 0)
         self.flags |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
     def append(self, record):
@@ -84,13 +89,13 @@ class Observer(object):
         })
 
     def load(self):
-        """Runs recorder.py, which lies beside this file in the archive."""
+        """Runs what lies beside this file in the archive."""
         if self.recorder is None and not self.broken:
             try:
-                name = os.path.join(self.archive, "recorder.py")
-                source = __loader__.get_data(name)
                 space = {"__name__": "convrun recorder"}
-                exec(compile(source, name, "exec", 0, True), space)
+                for part in ("table.py", "recorder.py"):
+                    name = os.path.join(self.archive, part)
+                    exec(compile(__loader__.get_data(name), name, "exec", 0, True), space)
                 self.recorder = space["Recorder"](self)
             except Exception:
                 self.broken = True
@@ -103,7 +108,13 @@ class Observer(object):
             self.load()
         if self.recorder is None:
             return None
-        return self.recorder.find_spec(name, path, target)
+        try:
+            return self.recorder.find_spec(name, path, target)
+        except Exception:
+            # If it was another finder that failed, it will once more when it is
+            # asked in its turn.
+            self.problem("find %s" % name)
+            return None
 
     def uncaught(self):
         """Records the exception that ended the program. The interpreter keeps

@@ -11,6 +11,14 @@ import json
 import sys
 import traceback
 
+bound = []
+
+
+def made(function, *args, **kwargs):
+    """Makes the call, whose result a case needs, and binds it too."""
+    bound.append(bind("made", function, args, kwargs))
+    return function(*args, **kwargs)
+
 
 def run(cases):
     """cases maps a name to (function, arguments, keyword arguments), or to a
@@ -18,7 +26,6 @@ def run(cases):
     names, target = sys.argv[1:], None
     if names[:1] == ["--bind"]:
         target, names = names[1], names[2:]
-    bound = []
     for name in names:
         case = cases[name]
         function, args, kwargs = case() if callable(case) else case
@@ -60,15 +67,23 @@ def describe(value):
     kind = "%s.%s" % (type(value).__module__, type(value).__qualname__)
     if hasattr(type(value), "__members__"):
         return type(value).__name__ + "." + value.name
+    if inspect.isroutine(value) or isinstance(value, type):
+        return {"callable": value.__module__ + "." + value.__qualname__}
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         dtype = getattr(value.dtype, "name", None) or str(value.dtype).split(".")[-1]
         return {"dtype": dtype, "shape": list(value.shape)}
     if hasattr(value, "__fspath__"):
         return value.__fspath__()
-    if inspect.isroutine(value):
-        return {"callable": value.__module__ + "." + value.__qualname__}
     if kind == "torch.export.dynamic_shapes.Dim":
         return {"class": kind, "name": value.__name__, "min": value.min, "max": value.max}
+    if kind.startswith("skl2onnx.common.data_types."):
+        return {"class": kind, "shape": value.shape}
+    if kind.startswith("optimum.exporters.onnx."):
+        return {"class": kind, "task": value.task, "int_dtype": value.int_dtype, "float_dtype": value.float_dtype}
+    if kind.startswith("onnxruntime.quantization.quantize."):
+        return dict(members(vars(value)), **{"class": kind})
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
     if kind == "onnx.onnx_ml_pb2.OperatorSetIdProto":
         return {"class": kind, "domain": value.domain, "version": value.version}
     return {"class": kind}

@@ -1,0 +1,47 @@
+"""Stands for onnxsim.onnx_simplifier: a function under two decorators, of which
+one adds a parameter to those that are shown."""
+import functools
+import inspect
+import warnings
+
+
+class Base:
+    def check(self, model):
+        return model
+
+
+if True:
+    class Checker(Base):
+        def check(self, model):
+            return super().check(model)
+
+
+def checked(function):
+    checker = Checker()
+
+    @functools.wraps(function)
+    def wrapper(*args, check_hazards=False, **kwargs):
+        warnings.warn("one frame up", stacklevel=2)
+        return checker.check(function(*args, **kwargs)), check_hazards
+
+    shown = inspect.signature(function)
+    extra = inspect.Parameter("check_hazards", inspect.Parameter.KEYWORD_ONLY, default=False)
+    wrapper.__signature__ = shown.replace(parameters=list(shown.parameters.values()) + [extra])
+    return wrapper
+
+
+def plainly(function):
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+@checked
+@plainly
+def simplify(model, check_n: int = 0, *, output_path=None):
+    """The docstring."""
+    if check_n < 0:
+        raise ValueError("a negative number")
+    return model, check_n, output_path
