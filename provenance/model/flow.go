@@ -41,6 +41,8 @@ type flow struct {
 	values  []flowValue
 	steps   []step
 	outputs []int
+	// stored are constants whose elements can be looked at, by value.
+	stored map[int]storedConstant
 	// tooLarge says why the graph could not be written out, else it is empty.
 	tooLarge string
 	// work and followed count against maxFlow and maxFollowed.
