@@ -123,6 +123,9 @@ func (e *inspector) judge(s *step) {
 // with something and then multiply or select a value, that is dropout.
 func (e *inspector) randomMask(s *step) {
 	compared := map[int]bool{}
+	for _, v := range s.outputs {
+		compared[v] = s.is(doesCompare) // what it draws is one of two values
+	}
 	var mask string
 	e.forward(s.outputs, maskHops, func(next *step, through int) bool {
 		binary := compared[through] || next.is(doesCompare)

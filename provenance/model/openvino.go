@@ -1,7 +1,6 @@
 package model
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -196,8 +195,7 @@ var irData = []string{"element_type", "shape", "keep_dims", "variable_id", "norm
 func (n *openVINO) layer(e *xmlElement) (l *irLayer, err error) {
 	l = &irLayer{
 		name: e.attributes["name"], kind: e.attributes["type"], version: e.attributes["version"],
-		outputNames: irNames(e.attributes["output_names"]), data: map[string]string{},
-		bodies: map[string]*irBody{}, maps: map[string]*irPortMap{}, float: math.NaN(),
+		outputNames: irNames(e.attributes["output_names"]), float: math.NaN(),
 	}
 	if l.id, err = e.integer("id"); err != nil {
 		return nil, err
@@ -205,7 +203,8 @@ func (n *openVINO) layer(e *xmlElement) (l *irLayer, err error) {
 	if l.kind == "" {
 		return nil, n.wrong("a layer with a type", "none")
 	}
-	cost := 2*nodeCost + int64(len(l.name)+len(l.kind)+len(l.version)+len(e.attributes["output_names"]))
+	cost := 4*nodeCost + // that of judging it included
+		int64(len(l.name)+len(l.kind)+len(l.version)+len(e.attributes["output_names"]))
 	if err := n.keep(n.decoder.InputOffset(), cost); err != nil {
 		return nil, err
 	}
@@ -217,21 +216,30 @@ func (n *openVINO) layer(e *xmlElement) (l *irLayer, err error) {
 	}
 	for body, portMap := range openVINOBodies {
 		visit[body] = func(e *xmlElement) error {
-			l.bodies[body] = &irBody{}
+			l.bodies = with(l.bodies, body, &irBody{})
 			return e.once(n.graph(l.bodies[body]))
 		}
 		visit[portMap] = func(e *xmlElement) error {
-			l.maps[body] = &irPortMap{}
+			l.maps = with(l.maps, body, &irPortMap{})
 			return n.portMap(e, l.maps[body])
 		}
 	}
 	return l, e.once(visit)
 }
 
+// with adds to a map, which most layers do without.
+func with[V any](m map[string]V, key string, value V) map[string]V {
+	if m == nil {
+		m = map[string]V{}
+	}
+	m[key] = value
+	return m
+}
+
 func (n *openVINO) data(e *xmlElement, l *irLayer) error {
 	for _, name := range irData {
 		if v, ok := e.attributes[name]; ok {
-			l.data[name] = v
+			l.data = with(l.data, name, v)
 			if err := n.keep(n.decoder.InputOffset(), int64(len(v)+64)); err != nil {
 				return err
 			}
@@ -601,23 +609,13 @@ func (p *irPort) shape() []string {
 // against each other: two may be the same bytes, but not share some.
 func (n *openVINO) checkLayout(m *Model) {
 	problems := []string{}
-	places := []*irLayer{}
+	places := []storedTensor{}
 	for _, c := range n.constants {
 		if need := packed(c.elements, openVINOTypes[c.data["element_type"]].bits); need >= 0 && need != c.bytes.len() {
 			problems = append(problems, fmt.Sprintf("constant %s has %d bytes, its type and shape need %d", quote(c.name), c.bytes.len(), need))
 		}
-		if c.bytes.len() > 0 {
-			places = append(places, c)
-		}
+		places = append(places, storedTensor{name: c.name, span: c.bytes})
 	}
-	slices.SortStableFunc(places, func(a, b *irLayer) int {
-		return cmp.Or(cmp.Compare(a.bytes.start, b.bytes.start), cmp.Compare(a.bytes.end, b.bytes.end))
-	})
-	for i := 1; i < len(places); i++ {
-		before, c := places[i-1], places[i]
-		if c.bytes.start < before.bytes.end && c.bytes != before.bytes {
-			problems = append(problems, fmt.Sprintf("constant %s starts at byte %d, within constant %s", quote(c.name), c.bytes.start, quote(before.name)))
-		}
-	}
+	problems = append(problems, shared(places)...)
 	m.misplaced(problems)
 }

@@ -2,7 +2,9 @@ package model
 
 import (
 	"encoding/binary"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -10,23 +12,27 @@ import (
 // openVINO judges the graph that the Results depend on, and what none does.
 func (l *ledger) openVINO(n *openVINO) {
 	f := newFlow("")
-	f.stored = map[int]storedConstant{}
-	b := &irWriter{flow: f, openVINO: n, floats: map[int]float64{}}
-	for _, v := range b.graph(&n.body, nil, nil, 0) {
-		f.outputs = append(f.outputs, v)
+	b := &irWriter{flow: f, openVINO: n}
+	f.outputs = slices.Sorted(maps.Values(b.graph(&n.body, nil, nil, 0)))
+	for _, i := range b.powers {
+		f.power(&f.steps[i])
 	}
-	b.resolvePowers()
 	if f.tooLarge == "" {
 		f.link(b.roots)
 	}
 	l.graph(f)
 	l.latent(f, f.alive())
-	for _, s := range b.statistics {
-		l.hit(BatchNormalization, Present, Training, "%s: writes the variable %s", s.describe(), quote(s.variable))
-		l.find(FlowBatchNormActive, "", s.describe())
-	}
+	l.writtenStatistics(b.statistics)
 	for _, op := range stateOperations {
 		l.hit(op, Absent, NotRepresentable, "OpenVINO's format has no operator that computes gradients or changes weights by them")
+	}
+}
+
+// writtenStatistics records steps that write what batch normalization keeps.
+func (l *ledger) writtenStatistics(steps []step) {
+	for _, s := range steps {
+		l.hit(BatchNormalization, Present, Training, "%s: writes the variable %s", s.describe(), quote(s.variable))
+		l.find(FlowBatchNormActive, "", s.describe())
 	}
 }
 
@@ -35,8 +41,6 @@ type irWriter struct {
 	*flow
 	*openVINO
 	roots []int
-	// floats are constants of one number, by value.
-	floats map[int]float64
 	// powers are the steps whose action their exponent decides.
 	powers []int
 	// statistics are steps that write what batch normalization keeps.
@@ -192,24 +196,6 @@ func (b *irWriter) axes(l *irLayer, s *step) {
 	}
 	s.inputs = []int{s.inputs[0], b.value(flowValue{origin: constant, rank: 1, ints: axes})}
 	s.allAxes = false
-}
-
-// resolvePowers tells squares and roots by their exponents; one that is not
-// known may be a root.
-func (b *irWriter) resolvePowers() {
-	for _, i := range b.powers {
-		s := &b.steps[i]
-		exponent, ok := b.floats[b.source(s.in(1))]
-		switch {
-		case s.is(isOpaque):
-		case !ok:
-			s.does |= tensorFlowActions["Sqrt"]
-		case exponent == 0.5 || exponent == -0.5:
-			s.does |= tensorFlowActions["Rsqrt"]
-		case exponent == 2:
-			s.does |= tensorFlowActions["Square"]
-		}
-	}
 }
 
 // bound gives what a layer's inputs are to the Parameters of a body.

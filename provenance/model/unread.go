@@ -51,11 +51,6 @@ func inspectUnread(path string, format Format) (*Model, error) {
 	return unread(format, filepath.Base(path)), nil
 }
 
-func inspectPackage(path string, format Format) (*Model, error) {
-	main, _ := packageMain(path)
-	return inspectDirectory(path, format, main)
-}
-
 // inspectDirectory knows a folder by the names of its files.
 func inspectDirectory(path string, format Format, main string) (*Model, error) {
 	m := unread(format, main)
