@@ -12,6 +12,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -470,20 +471,25 @@ func detectSavedModel(c *candidate) (bool, error) {
 }
 
 func isPackage(dir string) bool {
-	_, ok := packageMain(dir)
-	return ok
+	_, err := readManifest(dir)
+	return err == nil
 }
 
 func detectPackage(c *candidate) (bool, error) {
 	return isPackage(c.path), nil
 }
 
-// packageMain reads from a Core ML package's manifest which file is its model,
-// relative to the package; ok is false when it is no package.
-func packageMain(dir string) (main string, ok bool) {
+// packageManifest is what a Core ML package's Manifest.json says.
+type packageManifest struct {
+	main  string   // the model, relative to the package
+	items []string // all of it, relative to the folder Data
+}
+
+// readManifest reads a package's manifest; an error means that it is no package.
+func readManifest(dir string) (m packageManifest, err error) {
 	file, size, err := openRegular(filepath.Join(dir, "Manifest.json"))
 	if err != nil {
-		return "", false
+		return m, err
 	}
 	defer file.Close()
 	var manifest struct {
@@ -492,9 +498,20 @@ func packageMain(dir string) (main string, ok bool) {
 		} `json:"itemInfoEntries"`
 		Root string `json:"rootModelIdentifier"`
 	}
-	if size > maxManifest || json.NewDecoder(io.LimitReader(file, maxManifest)).Decode(&manifest) != nil {
-		return "", false
+	if size > maxManifest {
+		return m, fmt.Errorf("Manifest.json: expected at most %d bytes, found %d", maxManifest, size)
+	}
+	if err := json.NewDecoder(io.LimitReader(file, maxManifest)).Decode(&manifest); err != nil {
+		return m, fmt.Errorf("Manifest.json: %w", err)
 	}
 	item, problem := partName(manifest.Items[manifest.Root].Path)
-	return path.Join("Data", item), problem == ""
+	if problem != "" {
+		return m, fmt.Errorf("Manifest.json: path of the model: %s", problem)
+	}
+	for _, item := range manifest.Items {
+		m.items = append(m.items, item.Path)
+	}
+	slices.Sort(m.items)
+	m.main = path.Join("Data", item)
+	return m, nil
 }

@@ -31,8 +31,12 @@ const (
 	FlowSwitch             = "CR-GRAPH-SWITCH"
 	FlowTraining           = "CR-GRAPH-TRAINING"
 	FlowRandom             = "CR-GRAPH-RANDOM"
+	FlowConstantMask       = "CR-GRAPH-CONSTANT-MASK"
+	FlowConstantMaskUnread = "CR-GRAPH-CONSTANT-MASK-UNREAD"
 	FlowUnknownOperator    = "CR-GRAPH-UNKNOWN-OPERATOR"
 	FlowTooLarge           = "CR-GRAPH-TOO-LARGE"
+	UpdatableModel         = "CR-MODEL-UPDATABLE"
+	QuantizedModel         = "CR-MODEL-QUANTIZED"
 	QuantizedTensors       = "CR-TFLITE-QUANTIZED"
 	StoredOptimizer        = "CR-MODEL-OPTIMIZER-STATE"
 	KerasCustomClass       = "CR-KERAS-CUSTOM-CLASS"
@@ -77,8 +81,12 @@ var findingKinds = []struct {
 	{FlowSwitch, severityWarning, "whether a training-specific operation acts is decided when the model runs"},
 	{FlowTraining, severityError, "the graph computes gradients or changes weights, which only training needs"},
 	{FlowRandom, severityWarning, "the graph draws random numbers, and it could not be told what for"},
+	{FlowConstantMask, severityWarning, "an activation is multiplied by a constant that has only zeros and one other value, as dropout leaves it behind when its mask was folded into a constant"},
+	{FlowConstantMaskUnread, severityNote, "an activation is multiplied by a constant that was not read, so it could not be told whether that is a folded dropout mask"},
 	{FlowUnknownOperator, severityWarning, "what an operator does is not known, neither by the format nor from the file"},
 	{FlowTooLarge, severityWarning, "the graph was not judged: with what it calls written out, it has more nodes than are looked at"},
+	{UpdatableModel, severityError, "the model is made to be trained further: it holds a loss, an optimizer's settings or weights that may change"},
+	{QuantizedModel, severityNote, ""},
 	{QuantizedTensors, severityNote, ""},
 	{StoredOptimizer, severityNote, "the state of an optimizer is stored, which inference does not need"},
 	{KerasCustomClass, severityWarning, "a class of the model is none of Keras's own, and what it does is not in the file"},

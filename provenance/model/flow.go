@@ -41,6 +41,10 @@ type flow struct {
 	values  []flowValue
 	steps   []step
 	outputs []int
+	// stored are constants whose elements can be looked at, by value.
+	stored map[int]storedConstant
+	// floats are constants of one number, by value.
+	floats map[int]float64
 	// tooLarge says why the graph could not be written out, else it is empty.
 	tooLarge string
 	// work and followed count against maxFlow and maxFollowed.
@@ -106,7 +110,10 @@ type place struct {
 }
 
 func newFlow(entry string) *flow {
-	return &flow{entry: entry, values: []flowValue{{origin: missing, rank: -1}}}
+	return &flow{
+		entry: entry, values: []flowValue{{origin: missing, rank: -1}},
+		stored: map[int]storedConstant{}, floats: map[int]float64{},
+	}
 }
 
 func (f *flow) value(v flowValue) int {
@@ -354,6 +361,19 @@ func (f *flow) source(v int) int {
 		v = s.in(0)
 	}
 	return v
+}
+
+// power tells by its exponent whether a step squares or takes a root; one that
+// is not known may be a root.
+func (f *flow) power(s *step) {
+	exponent, ok := f.floats[f.source(s.in(1))]
+	switch {
+	case s.is(isOpaque):
+	case !ok, exponent == 0.5, exponent == -0.5:
+		s.does |= doesRoot
+	case exponent == 2:
+		s.does |= doesSquare | doesScale
+	}
 }
 
 // maker is the step that makes a value, followed back through steps that pass

@@ -32,12 +32,19 @@ type inspector struct {
 	*flow
 	// clips are the steps that were seen to compute the norm of a gradient.
 	clips map[*step]bool
+	// masks are the constants that were looked at, masksRead the bytes of them.
+	masks     map[span]maskVerdict
+	masksRead int64
+}
+
+func newInspector(l *ledger, f *flow) *inspector {
+	return &inspector{ledger: l, flow: f, clips: map[*step]bool{}, masks: map[span]maskVerdict{}}
 }
 
 // graph judges one entry point: dropout and batch normalization, and what only
 // training needs, for which trains tells whether there is any.
 func (l *ledger) graph(f *flow) (trains bool) {
-	e := &inspector{l, f, map[*step]bool{}}
+	e := newInspector(l, f)
 	if f.tooLarge == "" {
 		trains = e.training()
 		for i := range f.steps {
@@ -108,6 +115,7 @@ func (e *inspector) judge(s *step) {
 		e.storedStatistics(s)
 	case s.is(doesWeigh):
 		e.foldedName(s)
+		e.constantMask(s)
 	}
 }
 
@@ -115,6 +123,9 @@ func (e *inspector) judge(s *step) {
 // with something and then multiply or select a value, that is dropout.
 func (e *inspector) randomMask(s *step) {
 	compared := map[int]bool{}
+	for _, v := range s.outputs {
+		compared[v] = s.is(doesCompare) // what it draws is one of two values
+	}
 	var mask string
 	e.forward(s.outputs, maskHops, func(next *step, through int) bool {
 		binary := compared[through] || next.is(doesCompare)
@@ -194,7 +205,7 @@ func (l *ledger) untrained(f *flow) (found map[Operation]bool) {
 	}
 	f.markLive(every)
 	apart := newLedger(newModel("", ""))
-	if !(&inspector{apart, f, map[*step]bool{}}).training() {
+	if !newInspector(apart, f).training() {
 		return found
 	}
 	for _, op := range stateOperations {
@@ -257,6 +268,9 @@ func (e *inspector) statistics(s *step) {
 		return
 	}
 	var root string
+	if s.is(doesRoot) {
+		root = "itself to normalize"
+	}
 	e.forward(s.outputs, varianceHops, func(next *step, _ int) bool {
 		if next.is(doesRoot) {
 			root = next.describe()
@@ -366,13 +380,30 @@ func (f *flow) variableRead(s *step) string {
 	return f.variable(s.in(0))
 }
 
-// foldedName records weights named after a batch normalization.
+// foldedNames stand in the names that converters give to what they merged a
+// batch normalization into.
+var foldedNames = []string{"batchnorm", "BatchNorm", "batch_norm"}
+
+// foldedName records weights named after a batch normalization, and constants
+// that are applied where a batch normalization was.
 func (e *inspector) foldedName(s *step) {
+	made := s.name
+	if len(s.outputs) > 0 && !containsAny(made, foldedNames...) {
+		made = e.values[s.outputs[0]].name
+	}
 	for _, v := range s.inputs {
 		d := &e.values[e.source(v)]
-		if d.origin == constant && d.rank > 0 && containsAny(d.name, "batchnorm", "FusedBatchNorm", "batch_norm") {
-			e.hit(BatchNormalization, Folded, None, "%s: constant %s, as converters name what they merged; by its name alone", e.describe(s), quote(d.name))
-			return
+		if d.origin != constant || d.rank <= 0 {
+			continue
 		}
+		switch {
+		case containsAny(d.name, foldedNames...):
+			e.hit(BatchNormalization, Folded, None, "%s: constant %s, as converters name what they merged; by its name alone", e.describe(s), quote(d.name))
+		case containsAny(made, foldedNames...):
+			e.hit(BatchNormalization, Folded, None, "%s: applies constant %s to give %s; by its name alone", e.describe(s), quote(d.name), quote(made))
+		default:
+			continue
+		}
+		return
 	}
 }

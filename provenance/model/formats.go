@@ -50,9 +50,9 @@ var ErrNoModel = errors.New("expected a model, found none of the formats that ar
 var Formats = []Format{
 	{Name: "onnx", Purpose: ForDeployment, Mark: "ModelProto: a version in field 1, a graph in field 7, and each field as onnx.proto has it", detect: detectONNX, inspect: inspectONNX},
 	{Name: "tflite", Purpose: ForDeployment, Mark: `"TFL3" at byte 4`, detect: magicAt(4, "TFL3"), inspect: inspectTFLite},
-	{Name: "openvino", Purpose: ForDeployment, Untried: true, Mark: "XML whose root element is <net version=…>", detect: detectOpenVINO, inspect: inspectOpenVINO},
-	{Name: "coreml", Purpose: ForDeployment, Untried: true, Mark: "specification Model: a description and a model type of field 200 or more", detect: detectCoreML, inspect: inspectUnread},
-	{Name: "coreml", Purpose: ForDeployment, Directory: true, Untried: true, Mark: "Manifest.json with rootModelIdentifier", detect: detectPackage, inspect: inspectPackage},
+	{Name: "openvino", Purpose: ForDeployment, Mark: "XML whose root element is <net version=…>", detect: detectOpenVINO, inspect: inspectOpenVINO},
+	{Name: "coreml", Purpose: ForDeployment, Mark: "specification Model: a description and a model type of field 200 or more", detect: detectCoreML, inspect: inspectCoreML},
+	{Name: "coreml", Purpose: ForDeployment, Directory: true, Mark: "Manifest.json with rootModelIdentifier", detect: detectPackage, inspect: inspectPackage},
 	{Name: "gguf", Purpose: ForDeployment, Mark: `"GGUF" at byte 0`, detect: magicAt(0, "GGUF"), inspect: inspectGGUF},
 	{Name: "tensorrt", Purpose: ForDeployment, Untried: true, Mark: `"ftrt" or "ptrt" at byte 0`, detect: detectTensorRT, inspect: inspectUnread},
 	{Name: "graphdef", Purpose: ForDeployment, Mark: "GraphDef: nodes with a name and an operator in field 1", detect: detectGraphDef, inspect: inspectGraphDef},

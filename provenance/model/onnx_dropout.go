@@ -1,7 +1,6 @@
 package model
 
 import (
-	"bytes"
 	"fmt"
 )
 
@@ -190,7 +189,7 @@ func (e *examiner) constantMask(op *operation) {
 		e.hit(Dropout, Unknown, None, "unknown: whether a dropout mask was folded into %s", why)
 		e.find(ConstantMask, "", why)
 	case maskUnread:
-		if t.broad() {
+		if broad(t.dims) {
 			e.find(ConstantMaskUnread, "", op.describe()+": "+quote(t.name))
 		}
 	}
@@ -231,11 +230,11 @@ func (e *examiner) maskTensor(d int) *tensor {
 	return e.tensorOf(d)
 }
 
-// broad tells whether the tensor extends along several dimensions, as a mask of
+// broad tells whether a tensor extends along several dimensions, as a mask of
 // activations does and a scale for each channel does not.
-func (t *tensor) broad() bool {
+func broad(dims []int64) bool {
 	n := 0
-	for _, d := range t.dims {
+	for _, d := range dims {
 		if d > 1 {
 			n++
 		}
@@ -261,35 +260,11 @@ func (e *examiner) isMask(t *tensor) maskVerdict {
 	if size == 0 || t.external || t.payload.len()%size != 0 || t.payload.len()/size != t.elements || t.payload.len() > maxMask {
 		return maskUnread
 	}
-	zero, one := make([]byte, size), []byte(nil)
-	zeros := false
-	var chunk [windowSize]byte // every element size divides it
-	for at := t.payload.start; at < t.payload.end; {
-		part := chunk[:min(int64(len(chunk)), t.payload.end-at)]
-		if e.masksRead += int64(len(part)); e.masksRead > maxMasks {
-			return maskUnread
-		}
-		if err := e.wire.readFull(part, at); err != nil {
-			e.err = err
-			return maskUnread
-		}
-		at += int64(len(part))
-		for ; len(part) > 0; part = part[size:] {
-			element := part[:size]
-			switch {
-			case bytes.Equal(element, zero):
-				zeros = true
-			case one == nil:
-				one = bytes.Clone(element)
-			case !bytes.Equal(element, one):
-				return noMask
-			}
-		}
+	verdict, err := maskIn(e.wire.readFull, t.payload, size, &e.masksRead)
+	if err != nil {
+		e.err = err
 	}
-	if zeros && one != nil {
-		return maskFound
-	}
-	return noMask
+	return verdict
 }
 
 func maskOf(values []float64) maskVerdict {

@@ -267,7 +267,7 @@ func (b *pt2Writer) drops(n *pt2Node, s *step) {
 	default:
 		return
 	}
-	e := &inspector{b.ledger, b.flow, nil}
+	e := newInspector(b.ledger, b.flow)
 	switch {
 	case chance != nil && (chance.kind == "as_float" || chance.kind == "as_int") && chance.number == 0:
 	case mode == nil && name == "native_dropout", mode != nil && mode.kind == "as_none":

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 )
 
 // maxParts bounds how many files one model may consist of.
@@ -52,27 +51,6 @@ func inspectUnread(path string, format Format) (*Model, error) {
 	return unread(format, filepath.Base(path)), nil
 }
 
-// inspectOpenVINO adds the weights, which lie beside the .xml under the same
-// name; the .xml itself does not say so.
-func inspectOpenVINO(path string, format Format) (*Model, error) {
-	m := unread(format, filepath.Base(path))
-	root, err := os.OpenRoot(filepath.Dir(path))
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	weights := strings.TrimSuffix(m.Main, filepath.Ext(m.Main)) + ".bin"
-	if _, err := root.Lstat(weights); err == nil {
-		m.addPart(root, weights)
-	}
-	return m, nil
-}
-
-func inspectPackage(path string, format Format) (*Model, error) {
-	main, _ := packageMain(path)
-	return inspectDirectory(path, format, main)
-}
-
 // inspectDirectory knows a folder by the names of its files.
 func inspectDirectory(path string, format Format, main string) (*Model, error) {
 	m := unread(format, main)
@@ -105,12 +83,19 @@ func (m *Model) addDirectory(path string) error {
 // addPart records the file name beneath root, and a finding when it is not a
 // regular file that can be reached without leaving root.
 func (m *Model) addPart(root *os.Root, name string) {
-	part := statPart(root, name)
+	m.add(statPart(root, name))
+}
+
+// add records a part, and a finding when something is wrong with it.
+func (m *Model) add(part Part) {
 	m.Parts = append(m.Parts, part)
 	if part.Problem != "" {
 		m.find(PartProblem, "part of the model: "+part.Problem, quote(part.Name))
 	}
 }
+
+// missingFile is the Problem of a part that is not there.
+const missingFile = "file not found"
 
 // statPart asks for the size of the file name beneath root.
 func statPart(root *os.Root, name string) Part {
@@ -118,7 +103,7 @@ func statPart(root *os.Root, name string) Part {
 	info, err := root.Stat(filepath.FromSlash(name))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		part.Problem = "file not found"
+		part.Problem = missingFile
 	case errors.Is(err, fs.ErrPermission):
 		part.Problem = "permission denied"
 	case err != nil && isLink(root, name):

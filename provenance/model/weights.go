@@ -77,6 +77,27 @@ func layout(tensors []storedTensor, end, align int64) (problems []string) {
 	return problems
 }
 
+// shared says which constants have some bytes in common, but not all: equal
+// ones may be the same bytes.
+func shared(places []storedTensor) (problems []string) {
+	sorted := slices.SortedStableFunc(slices.Values(places), func(a, b storedTensor) int {
+		return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.span.end, b.span.end))
+	})
+	var before storedTensor // the one that reaches furthest
+	for _, c := range sorted {
+		if c.len() == 0 {
+			continue
+		}
+		if c.start < before.span.end && c.span != before.span {
+			problems = append(problems, fmt.Sprintf("constant %s starts at byte %d, within constant %s", quote(c.name), c.start, quote(before.name)))
+		}
+		if c.span.end > before.span.end {
+			before = c
+		}
+	}
+	return problems
+}
+
 // misplaced makes one finding of what is wrong with where tensors lie.
 func (m *Model) misplaced(problems []string) {
 	switch len(problems) {
