@@ -18,6 +18,9 @@ type Artifact struct {
 	Model   *model.Model
 	// Files are all that belong to the model, absolute; its main file is first.
 	Files []string
+	// Canonical is the model's canonical digest, model.Canonical;
+	// CanonicalNote says why it is empty.
+	Canonical, CanonicalNote string
 }
 
 // Frozen chooses the frozen models of a run among artifacts, the main one

@@ -233,6 +233,11 @@ type FrozenModel struct {
 	Operators map[string]int `json:"operators"`
 	// Parameters is -1 when unknown.
 	Parameters int64 `json:"parameters"`
+	// CanonicalDigest is of what the model does, whatever its names, metadata
+	// and encoding, docs/spec/canonical-digest-v1.md; empty when there is none.
+	CanonicalDigest map[string]string `json:"canonicalDigest,omitempty"`
+	// CanonicalDigestNote says why CanonicalDigest is empty; else it is "".
+	CanonicalDigestNote string `json:"canonicalDigestNote,omitempty"`
 	// Parts are the subjects that belong to this model besides its main file.
 	Parts []ResourceDescriptor `json:"parts"`
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -74,6 +75,33 @@ func addUntouched(o *runner.Observation, frozen []provenance.Artifact) {
 			o.Files = append(o.Files, file)
 		}
 	}
+}
+
+// addCanonical digests what each frozen model does.
+func addCanonical(artifacts, frozen []provenance.Artifact) {
+	for i := range artifacts {
+		a := &artifacts[i]
+		if slices.ContainsFunc(frozen, func(f provenance.Artifact) bool { return f.Path == a.Path }) {
+			a.Canonical, a.CanonicalNote = canonical(a.Path)
+		}
+	}
+}
+
+// canonical is a model's canonical digest, or why it has none.
+func canonical(path string) (sum, note string) {
+	defer func() {
+		if r := recover(); r != nil {
+			sum, note = "", fmt.Sprintf("%sinternal error: %v", provenance.Unknown, r)
+		}
+	}()
+	sum, err := model.Canonical(path)
+	switch {
+	case errors.Is(err, model.ErrNotCanonical):
+		return "", err.Error()
+	case err != nil:
+		return "", provenance.Unknown + err.Error()
+	}
+	return sum, ""
 }
 
 func hashInto(file *runner.File) error {

@@ -181,6 +181,7 @@ func frozenBlocks(m provenance.FrozenModel) []Block {
 	blocks := []Block{{Facts: []Fact{
 		{"File", Cell{{monoValue(orWhy(m.Name, "unknown: the model has no name in the log"))}}},
 		{"Digest", digestLines(m.Digest, nil)},
+		{"Canonical digest", canonicalLines(m)},
 		{"Format", Cell{{value(m.Format), words(", "), value(m.FormatVersion)}}},
 		{"Producer, as the file claims", Cell{{value(m.Producer)}}},
 		{"Operator sets", opsets},
@@ -195,6 +196,18 @@ func frozenBlocks(m provenance.FrozenModel) []Block {
 		return Row{Cells: []Cell{{{mono(op)}}, {{words(strconv.Itoa(m.Operators[op]))}}}}
 	})
 	return append(blocks, Block{Table: &Table{"Operators of the model", []string{"Operator", "Count"}, rows}})
+}
+
+// canonicalLines is the digest of what the model does, or why there is none.
+func canonicalLines(m provenance.FrozenModel) Cell {
+	if len(m.CanonicalDigest) == 0 {
+		return Cell{{value(orWhy(m.CanonicalDigestNote, "unknown: the log has none"))}}
+	}
+	lines := digestLines(m.CanonicalDigest, nil)
+	if m.CanonicalDigestNote != "" {
+		lines = append(lines, Text{value(m.CanonicalDigestNote)})
+	}
+	return lines
 }
 
 func values(caption string, m provenance.FrozenModel) []Block {
