@@ -53,39 +53,52 @@ func canonical(t testing.TB, path string) string {
 	return sum
 }
 
-// What is noise leaves the digest as it is; every single change gives another
-// one, or a model that has none.
+// changed holds that what is noise leaves the digest as it is, and that every
+// single change gives another one, or a model that has none.
+func changed(t *testing.T, interpreter, folder, name string) {
+	t.Run(name, func(t *testing.T) {
+		source, variants := filepath.Join(modelDir, folder, name), t.TempDir()
+		output(t, interpreter, filepath.Join(modelDir, folder, "changes.py"), source, variants)
+		want := canonical(t, source)
+		seen := map[string]string{want: source}
+		paths, err := filepath.Glob(filepath.Join(variants, "*"+filepath.Ext(name)))
+		if err != nil || len(paths) < 15 {
+			t.Fatal(len(paths), err)
+		}
+		for _, path := range paths {
+			sum, err := Canonical(path)
+			if strings.HasPrefix(filepath.Base(path), "noise_") {
+				if err != nil || sum != want {
+					t.Errorf("%s: %s, %v; want %s", filepath.Base(path), sum, err, want)
+				}
+				continue
+			}
+			if err != nil && !errors.Is(err, ErrNotCanonical) {
+				t.Errorf("%s: %v", filepath.Base(path), err)
+			}
+			if twin, twice := seen[sum]; twice && err == nil {
+				t.Errorf("%s has the digest of %s", filepath.Base(path), filepath.Base(twin))
+			}
+			seen[sum] = path
+		}
+	})
+}
+
 func TestCanonicalONNXChanges(t *testing.T) {
 	interpreter := python(t, "torch", "onnx")
 	for _, name := range []string{
 		"dynamo_eval_20", "torchscript_eval_17", "torchscript_train_17", "tf2onnx_eval_17", "if_dropout_17", "loop_dropout_17",
 		"function_nested_17", "function_attribute_true_17", "dropout_17_input", "bn_17_inputs", "types_19",
 	} {
-		t.Run(name, func(t *testing.T) {
-			source, folder := filepath.Join(modelDir, "onnx", name+".onnx"), t.TempDir()
-			output(t, interpreter, filepath.Join(modelDir, "onnx", "changes.py"), source, folder)
-			want := canonical(t, source)
-			seen := map[string]string{want: source}
-			variants, err := filepath.Glob(filepath.Join(folder, "*.onnx"))
-			if err != nil || len(variants) < 15 {
-				t.Fatal(len(variants), err)
-			}
-			for _, path := range variants {
-				sum, err := Canonical(path)
-				if strings.HasPrefix(filepath.Base(path), "noise_") {
-					if err != nil || sum != want {
-						t.Errorf("%s: %s, %v; want %s", filepath.Base(path), sum, err, want)
-					}
-					continue
-				}
-				if err != nil && !errors.Is(err, ErrNotCanonical) {
-					t.Errorf("%s: %v", filepath.Base(path), err)
-				}
-				if twin, twice := seen[sum]; twice && err == nil {
-					t.Errorf("%s has the digest of %s", filepath.Base(path), filepath.Base(twin))
-				}
-				seen[sum] = path
-			}
-		})
+		changed(t, interpreter, "onnx", name+".onnx")
+	}
+}
+
+func TestCanonicalTFLiteChanges(t *testing.T) {
+	interpreter := python(t, "tensorflow", "flatbuffers")
+	for _, name := range []string{
+		"network_inference", "network_int8", "network_variables", "loop", "branch", "fused_flex_inference", "batch_statistics",
+	} {
+		changed(t, interpreter, "tensorflow", name+".tflite")
 	}
 }

@@ -51,7 +51,7 @@ var ErrNoModel = errors.New("expected a model, found none of the formats that ar
 // reach of a short search, by the ending .h5, .hdf5 or .keras.
 var Formats = []Format{
 	{Name: "onnx", Purpose: ForDeployment, Mark: "ModelProto: a version in field 1, a graph in field 7, and each field as onnx.proto has it", detect: detectONNX, inspect: inspectONNX, canonical: canonicalONNX},
-	{Name: "tflite", Purpose: ForDeployment, Mark: `"TFL3" at byte 4`, detect: magicAt(4, "TFL3"), inspect: inspectTFLite},
+	{Name: "tflite", Purpose: ForDeployment, Mark: `"TFL3" at byte 4`, detect: magicAt(4, "TFL3"), inspect: inspectTFLite, canonical: canonicalTFLite},
 	{Name: "openvino", Purpose: ForDeployment, Untried: true, Mark: "XML whose root element is <net version=…>", detect: detectOpenVINO, inspect: inspectOpenVINO},
 	{Name: "coreml", Purpose: ForDeployment, Untried: true, Mark: "specification Model: a description and a model type of field 200 or more", detect: detectCoreML, inspect: inspectUnread},
 	{Name: "coreml", Purpose: ForDeployment, Directory: true, Untried: true, Mark: "Manifest.json with rootModelIdentifier", detect: detectPackage, inspect: inspectPackage},
