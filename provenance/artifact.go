@@ -21,6 +21,10 @@ type Artifact struct {
 	// Canonical is the model's canonical digest, model.Canonical;
 	// CanonicalNote says why it is empty.
 	Canonical, CanonicalNote string
+	// Folding accounts for the batch normalizations of the trained model in
+	// the file FoldedFrom, absolute; nil when there is no such file.
+	Folding    *model.Folding
+	FoldedFrom string
 }
 
 // Frozen chooses the frozen models of a run among artifacts, the main one

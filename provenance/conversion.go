@@ -87,6 +87,10 @@ type Elimination struct {
 	Verdict string          `json:"verdict" jsonschema:"enum=pass,enum=review,enum=fail"`
 	Source  EliminationSide `json:"source"`
 	Frozen  EliminationSide `json:"frozen"`
+	// Proof says how many batch normalizations of the trained model's file
+	// were found in the frozen model by their numbers; "" when none was looked
+	// for, so that "folded" is inferred from names.
+	Proof string `json:"proof,omitempty"`
 }
 
 // EliminationSide is what the source or the frozen model says about an

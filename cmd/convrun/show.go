@@ -80,6 +80,9 @@ func show(out io.Writer, log *openedLog) error {
 			word += ", " + string(row.Mode)
 		}
 		line("elimination", "%s: %s (%s)", strings.ReplaceAll(string(row.Operation), "_", " "), row.Verdict, word)
+		if row.Proof != "" {
+			line("  proof", "%s", row.Proof)
+		}
 	}
 	for _, input := range p.Inputs {
 		line("input", "%s sha256 %s", input.Name, orDash(input.Digest["sha256"]))

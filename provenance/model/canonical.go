@@ -36,7 +36,10 @@ func Canonical(path string) (string, error) {
 		return "", notCanonical("not defined for format %s", format.Name)
 	}
 	sum, err := format.canonical(root)
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrNotCanonical):
+		return "", err // a reason, which a log states beside the model's name
+	case err != nil:
 		return "", fmt.Errorf("canonical digest of %s: %w", path, err)
 	}
 	return fmt.Sprintf("%x", sum), nil

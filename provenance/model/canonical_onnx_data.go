@@ -333,9 +333,19 @@ func (d *onnxDigester) stringElements(l *listing, t *tensor) error {
 
 // externalElements writes elements that lie in another file.
 func (d *onnxDigester) externalElements(l *listing, t *tensor, size int64) error {
+	file, offset, problem := d.external(t)
+	if problem != "" {
+		return notCanonical("tensor %s in %s: %s", quote(t.name), quote(t.location), problem)
+	}
+	return l.data(file, offset, size, d.piece)
+}
+
+// external is where the elements of a tensor lie in another file, or why that
+// is not known.
+func (d *onnxDigester) external(t *tensor) (file io.ReaderAt, offset int64, problem string) {
 	name, problem := partName(t.location)
 	if problem != "" {
-		return notCanonical("tensor %s: %s", quote(t.name), problem)
+		return nil, 0, problem
 	}
 	part, ok := d.parts[name]
 	if !ok {
@@ -345,21 +355,33 @@ func (d *onnxDigester) externalElements(l *listing, t *tensor, size int64) error
 	if part.Problem == "" {
 		part.Problem = t.outside(part.Size)
 	}
-	if part.Problem != "" || size < 0 {
-		return notCanonical("tensor %s in %s: %s", quote(t.name), quote(name), part.Problem)
+	if part.Problem != "" {
+		return nil, 0, part.Problem
 	}
 	offset, err := bytesOf(t.offset, 0)
-	if err != nil {
-		return err
+	if err != nil || t.byteLength() < 0 {
+		return nil, 0, "where its elements lie is not known"
 	}
-	file, err := d.open(name)
-	if err != nil {
-		return err
-	}
-	return l.data(file, offset, size, d.piece)
+	return partReader{d, name}, offset, ""
 }
 
-// open opens a file of external data, and keeps it open until another one is needed.
+// partReader reads a file of external data.
+type partReader struct {
+	digester *onnxDigester
+	name     string
+}
+
+// ReadAt is that of io.ReaderAt.
+func (r partReader) ReadAt(b []byte, offset int64) (int, error) {
+	file, err := r.digester.open(r.name)
+	if err != nil {
+		return 0, err
+	}
+	return file.ReadAt(b, offset)
+}
+
+// open opens a file of external data, and keeps it open until another one is
+// needed: there may be more of them than files can be open.
 func (d *onnxDigester) open(name string) (io.ReaderAt, error) {
 	if d.opened != nil && d.openedName == name {
 		return d.opened, nil

@@ -229,6 +229,14 @@ func values(caption string, m provenance.FrozenModel) []Block {
 	return []Block{{Table: &Table{caption, []string{"Name", "Direction", "Type", "Shape"}, rows}}}
 }
 
+// proven puts what the numbers show before the rest of the evidence.
+func proven(c Cell, proof string) Cell {
+	if proof == "" {
+		return c
+	}
+	return slices.Insert(c, 1, Text{value(proof)})
+}
+
 func elimination(list []provenance.Elimination) Section {
 	side := func(s provenance.EliminationSide) Cell {
 		c := Cell{{words(state(s.Status, s.Mode))}}
@@ -241,7 +249,7 @@ func elimination(list []provenance.Elimination) Section {
 		return c
 	}
 	rows := each(eliminationRows(list), func(e provenance.Elimination) Row {
-		return Row{Cells: []Cell{{{words(operationName(e.Operation))}}, {verdictLine(e)}, side(e.Source), side(e.Frozen)}}
+		return Row{Cells: []Cell{{{words(operationName(e.Operation))}}, {verdictLine(e)}, side(e.Source), proven(side(e.Frozen), e.Proof)}}
 	})
 	return Section{Number: secElimination, Title: "Evidence for the elimination of training-specific operations", Blocks: []Block{
 		paragraph("The verdicts were read out of the files, not asked of anybody. Each names what a person can look up in the trained and in the frozen model."),
