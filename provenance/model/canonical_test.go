@@ -1,7 +1,9 @@
 package model
 
 import (
+	"bytes"
 	"errors"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -100,5 +102,56 @@ func TestCanonicalTFLiteChanges(t *testing.T) {
 		"network_inference", "network_int8", "network_variables", "loop", "branch", "fused_flex_inference", "batch_statistics",
 	} {
 		changed(t, interpreter, "tensorflow", name+".tflite")
+	}
+}
+
+// Two conversions by a real exporter, in other folders, with other names for
+// whatever a user names, give other bytes and one digest.
+func TestCanonicalRepeats(t *testing.T) {
+	script, err := filepath.Abs(filepath.Join(modelDir, "repeat.py"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for framework, files := range map[string][]string{
+		"torch":      {"torchscript.onnx", "dynamo.onnx"},
+		"tensorflow": {"tf2onnx.onnx", "float.tflite", "int8.tflite"},
+	} {
+		t.Run(framework, func(t *testing.T) {
+			t.Parallel()
+			interpreter, err := filepath.Abs(python(t, framework, "onnx"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			convert := func(names, seed string) string {
+				folder := filepath.Join(t.TempDir(), names)
+				if err := os.Mkdir(folder, 0o755); err != nil {
+					t.Fatal(err)
+				}
+				command := exec.Command(interpreter, script, framework, ".", names)
+				command.Dir, command.Env = folder, append(os.Environ(), "PYTHONHASHSEED="+seed)
+				if out, err := command.CombinedOutput(); err != nil {
+					t.Fatalf("%v\n%s", err, out)
+				}
+				return folder
+			}
+			first, second := convert("a", "1"), convert("other", "2")
+			for _, file := range files {
+				a, b := filepath.Join(first, "a"+file), filepath.Join(second, "other"+file)
+				if canonical(t, a) != canonical(t, b) {
+					t.Errorf("%s: two digests", file)
+				}
+				one, err := os.ReadFile(a)
+				if err != nil {
+					t.Fatal(err)
+				}
+				other, err := os.ReadFile(b)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if bytes.Equal(one, other) {
+					t.Errorf("%s: two conversions gave the same bytes, so that nothing was shown", file)
+				}
+			}
+		})
 	}
 }

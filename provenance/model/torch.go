@@ -160,7 +160,7 @@ type tensorAt struct {
 	name          string
 	storage       string
 	kind          string // of the storage, or the dtype that is stated
-	offset        int64 // in elements
+	offset        int64  // in elements
 	shape, stride []int64
 	bits          int
 }
