@@ -19,6 +19,13 @@ type Artifact struct {
 	Model   *model.Model
 	// Files are all that belong to the model, absolute; its main file is first.
 	Files []string
+	// Canonical is the model's canonical digest, model.Canonical;
+	// CanonicalNote says why it is empty.
+	Canonical, CanonicalNote string
+	// Folding accounts for the batch normalizations of the trained model in
+	// the file FoldedFrom, absolute; nil when there is no such file.
+	Folding    *model.Folding
+	FoldedFrom string
 }
 
 // Frozen chooses the frozen models of a run among artifacts, the main one

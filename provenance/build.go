@@ -15,6 +15,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/convrun/convrun/provenance/model"
 	"github.com/convrun/convrun/runner"
 	"github.com/convrun/convrun/runner/python"
 )
@@ -346,6 +347,10 @@ func (b *builder) frozenModels() []FrozenModel {
 			Digest: known(""),
 			Name:   b.relative(artifact.Files[0]), Format: m.Format, FormatVersion: m.FormatVersion, Producer: m.Producer,
 			Opsets: m.Opsets, Inputs: m.Inputs, Outputs: m.Outputs, Operators: m.Operators, Parameters: m.Parameters, Parts: []ResourceDescriptor{},
+			CanonicalDigestNote: artifact.CanonicalNote,
+		}
+		if artifact.Canonical != "" {
+			f.CanonicalDigest = map[string]string{model.CanonicalKey: artifact.Canonical}
 		}
 		for i, path := range artifact.Files {
 			descriptor := b.subject(path)

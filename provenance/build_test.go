@@ -382,3 +382,31 @@ func TestEndpoint(t *testing.T) {
 		t.Errorf("nonsense: %+v", got)
 	}
 }
+
+// What the numbers of the models show goes into the row, and raises a finding
+// when a batch normalization was not found.
+func TestFoldingProof(t *testing.T) {
+	frozen := func(f *model.Folding) []Artifact {
+		verdicts := []model.Verdict{{Operation: model.BatchNormalization, Status: model.Absent}}
+		return []Artifact{{Path: "/w/m.onnx", Model: &model.Model{Elimination: verdicts}, Folding: f, FoldedFrom: "/w/weights.pt"}}
+	}
+	source := map[model.Operation]EliminationSide{model.BatchNormalization: {Status: model.Present}}
+	for _, c := range []struct {
+		folding *model.Folding
+		status  model.Status
+		proof   string
+	}{
+		{nil, model.Eliminated, ""},
+		{&model.Folding{Layers: 2, Folded: 2}, model.Folded, "weights.pt in m.onnx: 2 of 2 are accounted for"},
+		{&model.Folding{Layers: 2, Folded: 1, Missing: []string{"bn2"}}, model.Eliminated, "not found: bn2"},
+	} {
+		for _, row := range eliminationRows(frozen(c.folding), source) {
+			if row.Operation != model.BatchNormalization {
+				continue
+			}
+			if row.Status != c.status || !strings.Contains(row.Proof, c.proof) || (c.proof == "") != (row.Proof == "") {
+				t.Errorf("%v: %s, %q", c.folding, row.Status, row.Proof)
+			}
+		}
+	}
+}

@@ -87,6 +87,10 @@ type Elimination struct {
 	Verdict string          `json:"verdict" jsonschema:"enum=pass,enum=review,enum=fail"`
 	Source  EliminationSide `json:"source"`
 	Frozen  EliminationSide `json:"frozen"`
+	// Proof says how many batch normalizations of the trained model's file
+	// were found in the frozen model by their numbers; "" when none was looked
+	// for, so that "folded" is inferred from names.
+	Proof string `json:"proof,omitempty"`
 }
 
 // EliminationSide is what the source or the frozen model says about an
@@ -233,6 +237,11 @@ type FrozenModel struct {
 	Operators map[string]int `json:"operators"`
 	// Parameters is -1 when unknown.
 	Parameters int64 `json:"parameters"`
+	// CanonicalDigest is of what the model does, whatever its names, metadata
+	// and encoding, docs/spec/canonical-digest-v1.md; empty when there is none.
+	CanonicalDigest map[string]string `json:"canonicalDigest,omitempty"`
+	// CanonicalDigestNote says why CanonicalDigest is empty; else it is "".
+	CanonicalDigestNote string `json:"canonicalDigestNote,omitempty"`
 	// Parts are the subjects that belong to this model besides its main file.
 	Parts []ResourceDescriptor `json:"parts"`
 }

@@ -19,13 +19,39 @@ func eliminationRows(frozen []Artifact, source map[model.Operation]EliminationSi
 	for _, operation := range model.Operations {
 		side := frozenSide(frozen, operation)
 		row := Elimination{Operation: operation, Status: side.Status, Mode: side.Mode, Source: source[operation], Frozen: side}
-		if side.Status == model.Absent && row.Source.Status == model.Present {
+		if operation == model.BatchNormalization {
+			row.Proof = foldingProof(frozen)
+			if side.Status == model.Absent && folded(frozen) {
+				row.Status, row.Mode = model.Folded, model.None
+			}
+		}
+		if row.Status == model.Absent && row.Source.Status == model.Present {
 			row.Status, row.Mode = model.Eliminated, model.None
 		}
 		row.Verdict = verdict(row.Status, row.Mode)
 		rows = append(rows, row)
 	}
 	return rows
+}
+
+// foldingProof is what the numbers of the trained and the frozen models show of
+// batch normalization.
+func foldingProof(frozen []Artifact) string {
+	var shown []string
+	for _, artifact := range frozen {
+		if f := artifact.Folding; f != nil {
+			shown = append(shown, fmt.Sprintf("%s in %s: %s", filepath.Base(artifact.FoldedFrom), filepath.Base(artifact.Path), f))
+		}
+	}
+	return strings.Join(shown, "; ")
+}
+
+// folded tells whether numbers show that batch normalization went into other
+// weights, and none was lost.
+func folded(frozen []Artifact) bool {
+	return slices.ContainsFunc(frozen, func(a Artifact) bool {
+		return a.Folding != nil && a.Folding.Proven() && a.Folding.Folded > 0
+	})
 }
 
 // verdict is what a row means to the document: an operation that acts at run

@@ -23,6 +23,11 @@ func (b *builder) findings(log *ConversionLog) []Finding {
 			add(f.ID, f.Severity, f.Message, f.Evidence)
 		}
 	}
+	for _, artifact := range b.frozen {
+		if f := artifact.Folding; f != nil && !f.Proven() {
+			add("CR-BN-UNACCOUNTED", "warning", fmt.Sprintf("%d of %d batch normalizations of the trained model are neither kept nor folded with its numbers", len(f.Missing), f.Layers), fmt.Sprintf("%s, %s", b.name(artifact.FoldedFrom), f))
+		}
+	}
 	switch {
 	case b.o.Signal != "":
 		add("CR-RUN-FAILED", "error", "the command was ended by "+b.o.Signal, "")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -74,6 +75,72 @@ func addUntouched(o *runner.Observation, frozen []provenance.Artifact) {
 			o.Files = append(o.Files, file)
 		}
 	}
+}
+
+// addCanonical digests what each frozen model does.
+func addCanonical(artifacts, frozen []provenance.Artifact) {
+	for i := range artifacts {
+		a := &artifacts[i]
+		if slices.ContainsFunc(frozen, func(f provenance.Artifact) bool { return f.Path == a.Path }) {
+			a.Canonical, a.CanonicalNote = canonical(a.Path)
+		}
+	}
+}
+
+// addFolding looks in each frozen model for the batch normalizations of the
+// trained models that the run read. Of several, the one that is found best is
+// what it was made from.
+func addFolding(o *runner.Observation, artifacts, frozen []provenance.Artifact) (notes []string) {
+	read := map[string]bool{}
+	for _, file := range o.Files {
+		// What the run has overwritten no longer says what it was.
+		read[file.Path] = file.Class == runner.Input
+	}
+	for i := range artifacts {
+		a := &artifacts[i]
+		if !slices.ContainsFunc(frozen, func(f provenance.Artifact) bool { return f.Path == a.Path }) {
+			continue
+		}
+		for _, source := range artifacts {
+			if !slices.ContainsFunc(source.Files, func(path string) bool { return read[path] }) {
+				continue
+			}
+			folding, err := proveFolding(source.Path, a.Path)
+			if err != nil {
+				notes = append(notes, fmt.Sprintf("batch normalization of %s in %s was not accounted for: %v", source.Path, a.Path, err))
+			}
+			if folding != nil && (a.Folding == nil || len(folding.Missing) < len(a.Folding.Missing)) {
+				a.Folding, a.FoldedFrom = folding, source.Path
+			}
+		}
+	}
+	return notes
+}
+
+func proveFolding(trained, frozen string) (folding *model.Folding, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			folding, err = nil, fmt.Errorf("internal error: %v", r)
+		}
+	}()
+	return model.ProveFolding(trained, frozen)
+}
+
+// canonical is a model's canonical digest, or why it has none.
+func canonical(path string) (sum, note string) {
+	defer func() {
+		if r := recover(); r != nil {
+			sum, note = "", fmt.Sprintf("%sinternal error: %v", provenance.Unknown, r)
+		}
+	}()
+	sum, err := model.Canonical(path)
+	switch {
+	case errors.Is(err, model.ErrNotCanonical):
+		return "", err.Error()
+	case err != nil:
+		return "", provenance.Unknown + err.Error()
+	}
+	return sum, ""
 }
 
 func hashInto(file *runner.File) error {

@@ -16,7 +16,7 @@ import (
 )
 
 func newInspectCommand() *cobra.Command {
-	var asJSON bool
+	var asJSON, digested bool
 	command := &cobra.Command{
 		Use: "inspect [flags] FILE|DIR", Short: "print what a model file says about itself", Args: exactlyOne("a model file or a model directory"),
 		Long: `inspect reads a model and prints what a log would say of it: format, inputs and
@@ -25,6 +25,9 @@ training-specific operations are in it, each with evidence. It executes nothing,
 loads no weights and needs no log; it does not say who made the file: verify
 does.
 
+With --canonical it adds a digest of what the model does, which does not depend
+on names, metadata, order of nodes or encoding; that reads all weights once.
+
 Formats: ` + strings.Join(formatWords(), ", ") + `.` + exitHelp("0", "2", "4"),
 		Example: "  convrun inspect resnet18.onnx\n  convrun inspect --json checkpoint.pt",
 		RunE: func(c *cobra.Command, args []string) error {
@@ -32,18 +35,39 @@ Formats: ` + strings.Join(formatWords(), ", ") + `.` + exitHelp("0", "2", "4"),
 			if err != nil {
 				return inspectFailed(args[0], err)
 			}
+			said := inspected{Model: m}
+			if digested {
+				said.addCanonical(args[0])
+			}
 			if asJSON {
 				encoder := json.NewEncoder(c.OutOrStdout())
 				encoder.SetEscapeHTML(false)
 				encoder.SetIndent("", "  ")
-				return encoder.Encode(m)
+				return encoder.Encode(said)
 			}
-			_, err = io.WriteString(c.OutOrStdout(), describe(m))
+			_, err = io.WriteString(c.OutOrStdout(), describe(said))
 			return err
 		},
 	}
+	command.Flags().BoolVar(&digested, "canonical", false, "add the digest of what the model does")
 	command.Flags().BoolVar(&asJSON, "json", false, "print JSON for programs")
 	return command
+}
+
+// inspected is what inspect says of a model.
+type inspected struct {
+	*model.Model
+	// CanonicalDigest and CanonicalDigestNote are as in a log; empty unless
+	// they were asked for.
+	CanonicalDigest     map[string]string `json:"canonicalDigest,omitempty"`
+	CanonicalDigestNote string            `json:"canonicalDigestNote,omitempty"`
+}
+
+func (m *inspected) addCanonical(path string) {
+	var sum string
+	if sum, m.CanonicalDigestNote = canonical(path); sum != "" {
+		m.CanonicalDigest = map[string]string{model.CanonicalKey: sum}
+	}
 }
 
 // formatWords names the formats, and says of which no real file was tried.
@@ -72,7 +96,7 @@ func inspectFailed(path string, err error) error {
 }
 
 // describe tells about a model for people, one fact a line.
-func describe(m *model.Model) string {
+func describe(m inspected) string {
 	var text strings.Builder
 	line := func(label, format string, args ...any) {
 		fmt.Fprintf(&text, "%-16s %s\n", label, printable.String(fmt.Sprintf(format, args...)))
@@ -80,6 +104,11 @@ func describe(m *model.Model) string {
 	line("model", "%s", m.Main)
 	line("format", "%s", together(m.Format, m.FormatVersion))
 	line("producer", "%s", m.Producer)
+	if sum := m.CanonicalDigest[model.CanonicalKey]; sum != "" {
+		line("canonical", "%s", sum)
+	} else if m.CanonicalDigestNote != "" {
+		line("canonical", "%s", m.CanonicalDigestNote)
+	}
 	for _, domain := range slices.Sorted(maps.Keys(m.Opsets)) {
 		name := domain
 		if name == "" {

@@ -128,7 +128,10 @@ func logRun(ctx context.Context, options runOptions, config configuration, meta 
 		warn("%s; --trace snapshot does without", degraded)
 		o.Capture.Notes = append(o.Capture.Notes, degraded)
 	}
-	addUntouched(o, provenance.Frozen(o, artifacts))
+	frozen := provenance.Frozen(o, artifacts)
+	addUntouched(o, frozen)
+	addCanonical(artifacts, frozen)
+	o.Capture.Notes = append(o.Capture.Notes, addFolding(o, artifacts, frozen)...)
 	meta.Scripts = scriptTexts(o, redactionKey())
 	meta.Responsible = responsiblePerson(config.responsible, o.Source.Name, o.Source.Email, o.Host.User)
 	meta.Missing = missingOutputs(options.outputs)

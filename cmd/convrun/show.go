@@ -11,6 +11,7 @@ import (
 
 	"github.com/convrun/convrun/printable"
 	"github.com/convrun/convrun/provenance"
+	"github.com/convrun/convrun/provenance/model"
 )
 
 func newShowCommand() *cobra.Command {
@@ -63,6 +64,7 @@ func show(out io.Writer, log *openedLog) error {
 	line("framework", "%s", together(p.Framework.Name, p.Framework.Version))
 	for _, m := range p.FrozenModels {
 		line("frozen model", "%s (%s %s) sha256 %s", m.Name, m.Format, m.FormatVersion, orDash(m.Digest["sha256"]))
+		line("  canonical", "%s", canonicalWord(m))
 		for _, part := range m.Parts {
 			line("  part", "%s sha256 %s", part.Name, orDash(part.Digest["sha256"]))
 		}
@@ -78,6 +80,9 @@ func show(out io.Writer, log *openedLog) error {
 			word += ", " + string(row.Mode)
 		}
 		line("elimination", "%s: %s (%s)", strings.ReplaceAll(string(row.Operation), "_", " "), row.Verdict, word)
+		if row.Proof != "" {
+			line("  proof", "%s", row.Proof)
+		}
 	}
 	for _, input := range p.Inputs {
 		line("input", "%s sha256 %s", input.Name, orDash(input.Digest["sha256"]))
@@ -148,4 +153,13 @@ func orDash(s string) string {
 		return "-"
 	}
 	return s
+}
+
+// canonicalWord is the digest of what a model does, or why there is none; logs
+// of older versions have neither.
+func canonicalWord(m provenance.FrozenModel) string {
+	if sum := m.CanonicalDigest[model.CanonicalKey]; sum != "" {
+		return sum
+	}
+	return orDash(m.CanonicalDigestNote)
 }

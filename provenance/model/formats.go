@@ -37,6 +37,8 @@ type Format struct {
 	detect func(*candidate) (bool, error)
 	// inspect reads it; path is the file, or the folder of a Directory format.
 	inspect func(path string, format Format) (*Model, error)
+	// canonical digests what the model does; nil where that is not defined.
+	canonical func(path string) (checksum, error)
 }
 
 // ErrNoModel is what Inspect wraps when a file is of none of Formats.
@@ -48,8 +50,8 @@ var ErrNoModel = errors.New("expected a model, found none of the formats that ar
 // taken for a Keras model by its Keras attributes, or, when these lie out of
 // reach of a short search, by the ending .h5, .hdf5 or .keras.
 var Formats = []Format{
-	{Name: "onnx", Purpose: ForDeployment, Mark: "ModelProto: a version in field 1, a graph in field 7, and each field as onnx.proto has it", detect: detectONNX, inspect: inspectONNX},
-	{Name: "tflite", Purpose: ForDeployment, Mark: `"TFL3" at byte 4`, detect: magicAt(4, "TFL3"), inspect: inspectTFLite},
+	{Name: "onnx", Purpose: ForDeployment, Mark: "ModelProto: a version in field 1, a graph in field 7, and each field as onnx.proto has it", detect: detectONNX, inspect: inspectONNX, canonical: canonicalONNX},
+	{Name: "tflite", Purpose: ForDeployment, Mark: `"TFL3" at byte 4`, detect: magicAt(4, "TFL3"), inspect: inspectTFLite, canonical: canonicalTFLite},
 	{Name: "openvino", Purpose: ForDeployment, Mark: "XML whose root element is <net version=…>", detect: detectOpenVINO, inspect: inspectOpenVINO},
 	{Name: "coreml", Purpose: ForDeployment, Mark: "specification Model: a description and a model type of field 200 or more", detect: detectCoreML, inspect: inspectCoreML},
 	{Name: "coreml", Purpose: ForDeployment, Directory: true, Mark: "Manifest.json with rootModelIdentifier", detect: detectPackage, inspect: inspectPackage},

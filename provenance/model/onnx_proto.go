@@ -37,11 +37,16 @@ type graph struct {
 	sparse  []*sparseTensor
 	inputs  []Value
 	outputs []Value
+	// inputsAt and outputsAt are where inputs and outputs stand.
+	inputsAt, outputsAt []span
+	// annotated is set when there is a quantization_annotation.
+	annotated bool
 }
 
 type function struct {
 	name, domain, overload string
 	inputs, outputs        []string
+	attributes             []string // that have no default
 	defaults               []*attribute
 	nodes                  []*node
 	opsets                 map[string]int64
@@ -57,6 +62,7 @@ type node struct {
 }
 
 type attribute struct {
+	span             // where it stands
 	name, ref string // ref names an attribute of the function that is called
 	f         float32
 	i         int64
@@ -81,9 +87,12 @@ type tensor struct {
 	// numbers and few.
 	payload span
 	values  []float64
+	// at is where its message stands, in pieces when it merges.
+	at []span
 }
 
 type sparseTensor struct {
+	span   // where it stands
 	values tensor
 }
 
@@ -136,6 +145,9 @@ func (w *wire) model(p *proto) error {
 			fn := &function{opsets: map[string]int64{}}
 			p.functions = append(p.functions, fn)
 			return w.function(f, 1, fn)
+		case 4, 5, 6, 14, 26: // domain, version, documentation, metadata, devices
+		default:
+			w.foreignField("model", f)
 		}
 		return nil
 	})
@@ -225,9 +237,16 @@ func (w *wire) graph(f field, depth int, g *graph) error {
 		case 15:
 			return w.appendSparse(f, depth+1, &g.sparse)
 		case 11:
+			g.inputsAt = append(g.inputsAt, f.span)
 			return w.value(f, depth+1, &g.inputs)
 		case 12:
+			g.outputsAt = append(g.outputsAt, f.span)
 			return w.value(f, depth+1, &g.outputs)
+		case 14:
+			g.annotated = true
+		case 2, 10, 13, 16: // name, documentation, types of values within, metadata
+		default:
+			w.foreignField("graph", f)
 		}
 		return nil
 	})
@@ -243,7 +262,7 @@ func (w *wire) appendTensor(f field, depth int, into *[]*tensor) error {
 }
 
 func (w *wire) appendSparse(f field, depth int, into *[]*sparseTensor) error {
-	s := &sparseTensor{}
+	s := &sparseTensor{span: f.span}
 	*into = append(*into, s)
 	if err := w.keep(f.offset, tensorCost); err != nil {
 		return err
@@ -275,6 +294,11 @@ func (w *wire) function(f field, depth int, fn *function) error {
 			return w.attribute(f, depth+1, &fn.defaults)
 		case 13:
 			return w.text(f, &fn.overload)
+		case 6:
+			return w.texts(f, &fn.attributes)
+		case 8, 12, 14: // documentation, types of values within, metadata
+		default:
+			w.foreignField("function", f)
 		}
 		return nil
 	})
@@ -318,13 +342,16 @@ func (w *wire) node(f field, depth int, into *[]*node) error {
 				n.rule = value
 			}
 			return err
+		case 6, 10: // documentation, devices
+		default:
+			w.foreignField("node", f)
 		}
 		return nil
 	})
 }
 
 func (w *wire) attribute(f field, depth int, into *[]*attribute) error {
-	a := &attribute{}
+	a := &attribute{span: f.span}
 	*into = append(*into, a)
 	if err := w.keep(f.offset, attributeCost); err != nil {
 		return err
@@ -380,6 +407,7 @@ var numbersIn = map[int]int{4: fixed32Type, 5: varintType, 7: varintType, 10: fi
 func (w *wire) tensor(f field, depth int, t *tensor) error {
 	typed := map[int][]uint64{}
 	start := f.offset
+	t.at = append(t.at, f.span)
 	err := w.message(f, depth, func(f field) error {
 		kind, isList := numbersIn[f.id]
 		switch {

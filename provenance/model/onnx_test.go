@@ -478,7 +478,7 @@ func factsOf(m *Model) facts {
 
 // python is an interpreter that has the module; the test is skipped, or failed
 // when nothing may be skipped, if there is none.
-func python(t *testing.T, environment, module string) string {
+func python(t testing.TB, environment, module string) string {
 	t.Helper()
 	path := filepath.Join("..", "..", ".cache", "python", environment, "bin", "python")
 	if err := exec.Command(path, "-c", "import "+module).Run(); err != nil {

@@ -96,7 +96,7 @@ func (h *safetensorsHeader) tensor(j *jsonReader, name string) error {
 	if safetensorsBits[kind] == 0 && h.untyped == "" {
 		h.untyped = fmt.Sprintf("%s of tensor %s", quote(kind), quote(name))
 	}
-	h.tensors = append(h.tensors, storedTensor{name, elements, packed(elements, safetensorsBits[kind]), span{offsets[0], offsets[1]}})
+	h.tensors = append(h.tensors, storedTensor{name, kind, shape, elements, packed(elements, safetensorsBits[kind]), span{offsets[0], offsets[1]}})
 	return nil
 }
 

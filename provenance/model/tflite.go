@@ -33,9 +33,11 @@ type tflite struct {
 type tfliteCode struct {
 	builtin int64
 	custom  string
+	version int64
 }
 
 type tfliteGraph struct {
+	table
 	name            string
 	tensors         []tfliteTensor
 	inputs, outputs []int64
@@ -156,7 +158,11 @@ func (p *pager) tfliteCode(c table, t *tflite) error {
 		return err
 	}
 	custom, err := p.string(c, 1, maxString)
-	t.codes = append(t.codes, tfliteCode{max(int64(int8(old)), int64(int32(code))), custom})
+	if err != nil {
+		return err
+	}
+	version, err := p.number(c, 2, 4, 1)
+	t.codes = append(t.codes, tfliteCode{max(int64(int8(old)), int64(int32(code))), custom, int64(version)})
 	return err
 }
 
@@ -187,7 +193,7 @@ func (p *pager) tfliteBuffer(b table, t *tflite) error {
 }
 
 func (p *pager) tfliteGraph(g table, t *tflite) (err error) {
-	graph := &tfliteGraph{}
+	graph := &tfliteGraph{table: g}
 	t.graphs = append(t.graphs, graph)
 	if err := p.keep(g.at, nodeCost); err != nil {
 		return err

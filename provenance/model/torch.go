@@ -157,8 +157,10 @@ var torchBits = map[string]int{
 
 // tensorAt is where a pickled tensor lies.
 type tensorAt struct {
+	name          string
 	storage       string
-	offset        int64 // in elements
+	kind          string // of the storage, or the dtype that is stated
+	offset        int64  // in elements
 	shape, stride []int64
 	bits          int
 }
@@ -190,7 +192,7 @@ func tensorOf(t *thing) *thing {
 
 // tensor counts a tensor and holds it against its storage. Those that do
 // not lie densely in one storage make the count unknown.
-func (c *checkpoint) tensor(t *thing, counts bool) {
+func (c *checkpoint) tensor(t *thing, path string, counts bool) {
 	name := strings.TrimPrefix(t.callee(), "torch._utils._rebuild_")
 	switch name {
 	case "tensor", "tensor_v2", "tensor_v3", "qtensor":
@@ -204,14 +206,16 @@ func (c *checkpoint) tensor(t *thing, counts bool) {
 		c.problem("a tensor has no shape that can be counted")
 		return
 	}
-	at := tensorAt{shape: shape}
+	at := tensorAt{name: path, shape: shape}
 	at.offset, _ = t.argument(1).integer()
 	at.stride, _ = t.argument(3).integers()
 	key, kind := c.storage(t.argument(0))
-	at.storage, at.bits = key, torchBits[kind]
+	at.storage, at.kind = key, kind
 	if dtype := t.argument(6); name == "tensor_v3" && dtype != nil {
-		at.bits = torchBits[strings.TrimPrefix(dtype.text, "torch.")]
+		at.kind = strings.TrimPrefix(dtype.text, "torch.")
 	}
+	at.bits = torchBits[at.kind]
+	c.placed = append(c.placed, at)
 	c.outside(&at, elements)
 	// The same weights under two names count once.
 	identity := fmt.Sprint(at.storage, at.offset, at.shape)

@@ -18,6 +18,7 @@ type checkpoint struct {
 	counted    map[string]bool
 	parameters int64
 	problems   []string
+	placed     []tensorAt // every tensor that lies densely or not in one storage
 
 	seen    map[*thing]bool
 	tensors []string // names of a state's tensors
@@ -165,7 +166,7 @@ func (v visit) keyed(key *thing) visit {
 // stored notes a tensor.
 func (c *checkpoint) stored(tensor *thing, at visit) {
 	optimizers := at.optimizer || isOptimizers(at.path)
-	c.tensor(tensor, !optimizers)
+	c.tensor(tensor, at.path, !optimizers)
 	if optimizers || at.module || c.script != nil {
 		if optimizers && len(c.optimizers) == 0 {
 			c.optimizers = append(c.optimizers, quote(at.path))

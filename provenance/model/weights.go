@@ -11,6 +11,8 @@ import (
 // storedTensor is a tensor that a file of weights names and holds.
 type storedTensor struct {
 	name     string
+	kind     string // of its elements, in the format's words
+	shape    []int64
 	elements int64
 	// length is how many bytes the elements take, -1 when that is not known.
 	length int64

@@ -33,6 +33,9 @@ type wire struct {
 	name string // for errors
 	size int64
 	kept int64
+	// foreign is the first field met that the format does not define, "" when
+	// there was none.
+	foreign string
 
 	window [windowSize]byte
 	at     int64 // the window's offset in the file
@@ -158,6 +161,13 @@ func (w *wire) field(offset, end int64) (f field, next int64, err error) {
 		return f, f.end, nil
 	}
 	return f, 0, w.malformed(offset, "a varint, a 32-bit, a 64-bit or a length-delimited value", wireTypeNames[f.kind])
+}
+
+// foreignField notes a field that the format does not define.
+func (w *wire) foreignField(message string, f field) {
+	if w.foreign == "" {
+		w.foreign = fmt.Sprintf("field %d of a %s, at byte %d", f.id, message, f.offset)
+	}
 }
 
 // overrunError is a length past the end, as a file that was cut off has.

@@ -181,6 +181,7 @@ func frozenBlocks(m provenance.FrozenModel) []Block {
 	blocks := []Block{{Facts: []Fact{
 		{"File", Cell{{monoValue(orWhy(m.Name, "unknown: the model has no name in the log"))}}},
 		{"Digest", digestLines(m.Digest, nil)},
+		{"Canonical digest", canonicalLines(m)},
 		{"Format", Cell{{value(m.Format), words(", "), value(m.FormatVersion)}}},
 		{"Producer, as the file claims", Cell{{value(m.Producer)}}},
 		{"Operator sets", opsets},
@@ -195,6 +196,18 @@ func frozenBlocks(m provenance.FrozenModel) []Block {
 		return Row{Cells: []Cell{{{mono(op)}}, {{words(strconv.Itoa(m.Operators[op]))}}}}
 	})
 	return append(blocks, Block{Table: &Table{"Operators of the model", []string{"Operator", "Count"}, rows}})
+}
+
+// canonicalLines is the digest of what the model does, or why there is none.
+func canonicalLines(m provenance.FrozenModel) Cell {
+	if len(m.CanonicalDigest) == 0 {
+		return Cell{{value(orWhy(m.CanonicalDigestNote, "unknown: the log has none"))}}
+	}
+	lines := digestLines(m.CanonicalDigest, nil)
+	if m.CanonicalDigestNote != "" {
+		lines = append(lines, Text{value(m.CanonicalDigestNote)})
+	}
+	return lines
 }
 
 func values(caption string, m provenance.FrozenModel) []Block {
@@ -216,6 +229,14 @@ func values(caption string, m provenance.FrozenModel) []Block {
 	return []Block{{Table: &Table{caption, []string{"Name", "Direction", "Type", "Shape"}, rows}}}
 }
 
+// proven puts what the numbers show before the rest of the evidence.
+func proven(c Cell, proof string) Cell {
+	if proof == "" {
+		return c
+	}
+	return slices.Insert(c, 1, Text{value(proof)})
+}
+
 func elimination(list []provenance.Elimination) Section {
 	side := func(s provenance.EliminationSide) Cell {
 		c := Cell{{words(state(s.Status, s.Mode))}}
@@ -228,7 +249,7 @@ func elimination(list []provenance.Elimination) Section {
 		return c
 	}
 	rows := each(eliminationRows(list), func(e provenance.Elimination) Row {
-		return Row{Cells: []Cell{{{words(operationName(e.Operation))}}, {verdictLine(e)}, side(e.Source), side(e.Frozen)}}
+		return Row{Cells: []Cell{{{words(operationName(e.Operation))}}, {verdictLine(e)}, side(e.Source), proven(side(e.Frozen), e.Proof)}}
 	})
 	return Section{Number: secElimination, Title: "Evidence for the elimination of training-specific operations", Blocks: []Block{
 		paragraph("The verdicts were read out of the files, not asked of anybody. Each names what a person can look up in the trained and in the frozen model."),
