@@ -383,6 +383,8 @@ type Capture struct {
 	// CachedDigests is how many digests of package and system files came
 	// from the digest cache.
 	CachedDigests int `json:"cachedDigests"`
+	// Redactions is how many texts of the log have lost a secret.
+	Redactions int `json:"redactions,omitempty"`
 	// Convrun is the program that wrote the log.
 	Convrun Tool `json:"convrun"`
 	// Configuration lists the configuration files that were used.

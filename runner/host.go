@@ -20,7 +20,7 @@ var numericFeatures = []string{
 const unknownPrefix = "unknown: "
 
 // readHost asks the system what it is. What it does not tell is "unknown: …".
-func readHost(ctx context.Context, environ []string, redact *redactor) Host {
+func readHost(ctx context.Context, environ []string, redact *Redactor) Host {
 	h := Host{OS: runtime.GOOS, Architecture: runtime.GOARCH, CPUCores: runtime.NumCPU(), CPUFeatures: []string{}}
 	var flags []string
 	h.Distribution, h.Kernel, h.CPUModel, flags, h.Memory = machine(ctx)

@@ -39,8 +39,6 @@ type Observation struct {
 	Host     Host    `json:"host"`
 	Source   Source  `json:"source"`
 	Capture  Capture `json:"capture"`
-	// Redactions is how many values were taken out.
-	Redactions int `json:"redactions"`
 }
 
 // Process is one executed program.

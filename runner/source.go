@@ -16,7 +16,7 @@ const gitTime = 3 * time.Second
 // readSource asks git about the repository that dir lies in. It changes
 // nothing there: git is told to take no optional locks, and to run no hook or
 // monitor that the repository configures.
-func readSource(ctx context.Context, dir string, environ []string, redact *redactor) Source {
+func readSource(ctx context.Context, dir string, environ []string, redact *Redactor) Source {
 	ctx, cancel := context.WithTimeout(ctx, gitTime)
 	defer cancel()
 	git := func(arguments ...string) (string, error) {
@@ -51,7 +51,7 @@ func readSource(ctx context.Context, dir string, environ []string, redact *redac
 	if s.Commit == "" || s.Commit == "(initial)" {
 		s.Commit = unknownPrefix + "the repository has no commit yet"
 	}
-	if s.Remote = redact.text(withoutUser(setting(settings, "remote.origin.url"))); s.Remote == "" {
+	if s.Remote = redact.Text(withoutUser(setting(settings, "remote.origin.url"))); s.Remote == "" {
 		s.Remote = unknownPrefix + "the repository has no remote named origin"
 	}
 	return s

@@ -27,7 +27,7 @@ func TestSource(t *testing.T) {
 			t.Fatalf("git %v: %v\n%s", arguments, err, out)
 		}
 	}
-	read := func(dir string) Source { return readSource(t.Context(), dir, environ, &redactor{}) }
+	read := func(dir string) Source { return readSource(t.Context(), dir, environ, &Redactor{}) }
 
 	if s := read(t.TempDir()); s.VCS != "unknown: not in a git repository" {
 		t.Errorf("outside a repository: %+v", s)
@@ -54,7 +54,7 @@ func TestSource(t *testing.T) {
 	if s := read(dir); s.Dirty == nil || !*s.Dirty {
 		t.Errorf("dirty: %+v", s)
 	}
-	if s := readSource(t.Context(), dir, []string{"PATH=/nowhere"}, &redactor{}); s.VCS != "git" && !strings.HasPrefix(s.VCS, unknownPrefix) {
+	if s := readSource(t.Context(), dir, []string{"PATH=/nowhere"}, &Redactor{}); s.VCS != "git" && !strings.HasPrefix(s.VCS, unknownPrefix) {
 		t.Errorf("with another PATH: %+v", s)
 	}
 }
@@ -70,7 +70,7 @@ func TestSourceDoesNotWaitForGit(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	start := time.Now()
-	s := readSource(ctx, dir, os.Environ(), &redactor{})
+	s := readSource(ctx, dir, os.Environ(), &Redactor{})
 	if took := time.Since(start); took > 4*time.Second {
 		t.Errorf("it took %v", took)
 	}

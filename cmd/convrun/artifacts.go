@@ -128,7 +128,7 @@ const (
 
 // scriptTexts reads the user's own scripts that the run read, bounded, secrets
 // taken out. A script that has changed since it was read is left out.
-func scriptTexts(o *runner.Observation, key []byte) map[string]string {
+func scriptTexts(o *runner.Observation, redactor *runner.Redactor) map[string]string {
 	texts := map[string]string{}
 	left := maxScripts
 	for _, file := range o.Files {
@@ -140,7 +140,7 @@ func scriptTexts(o *runner.Observation, key []byte) map[string]string {
 			continue
 		}
 		left -= len(data)
-		texts[file.Path] = runner.Redact(string(data), key)
+		texts[file.Path] = redactor.Text(string(data))
 	}
 	return texts
 }

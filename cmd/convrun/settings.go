@@ -13,6 +13,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/convrun/convrun/provenance"
+	"github.com/convrun/convrun/runner"
 )
 
 // settings are what configuration files may say. A project's file can name the
@@ -23,6 +24,9 @@ type settings struct {
 	Context     map[string]string `toml:"context"`
 	// Key is the private key to sign with: in the user's own file only.
 	Key string `toml:"key"`
+	// Redact are regular expressions of further secrets: not in a project's
+	// file, which could take out with them what speaks against it.
+	Redact []string `toml:"redact"`
 }
 
 const (
@@ -40,6 +44,7 @@ type sourced struct{ value, source string }
 type configuration struct {
 	model, responsible, key sourced
 	context                 map[string]string
+	redact                  []string
 	used                    []provenance.ResourceDescriptor
 }
 
@@ -76,6 +81,13 @@ func (c *configuration) add(path, role string, mustExist bool) error {
 	if role == "project" && s.Key != "" {
 		return withHint(fmt.Errorf("read configuration %s: a project's file cannot choose the key", path), "put key = … into the user's own configuration, or use --key")
 	}
+	if role == "project" && s.Redact != nil {
+		return withHint(fmt.Errorf("read configuration %s: a project's file cannot choose what is left out of the log", path), "put redact = … into the user's own configuration")
+	}
+	if _, err := runner.NewRedactor(nil, s.Redact); err != nil {
+		return fmt.Errorf("read configuration %s: %w", path, err)
+	}
+	c.redact = append(c.redact, s.Redact...)
 	source := "configuration " + path
 	for _, field := range []struct {
 		to    *sourced

@@ -92,6 +92,9 @@ func show(out io.Writer, log *openedLog) error {
 		capture = "incomplete: " + strings.Join(p.Capture.Reasons, "; ")
 	}
 	line("capture", "%s, %s", p.Capture.Method, capture)
+	if n := p.Capture.Redactions; n > 0 {
+		line("redacted", "secrets were taken out of %d texts", n)
+	}
 	for _, note := range p.Capture.Notes {
 		line("note", "%s", note)
 	}

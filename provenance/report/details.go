@@ -415,6 +415,7 @@ func capture(c provenance.Capture) Section {
 			{"Events lost", Cell{{words(strconv.Itoa(c.Dropped))}}},
 			{"Observer of converter calls", Cell{{value(c.Observer)}}},
 			{"Digests taken from the cache", Cell{{words(strconv.Itoa(c.CachedDigests) + ", of package and system files only")}}},
+			{"Secrets", Cell{{words("taken out of " + count(c.Redactions, "text"))}}},
 			{"Recorded by", append(Cell{{words("convrun "), value(c.Convrun.Version)}}, digestLines(c.Convrun.Digest, nil)...)},
 			{"Configuration", configuration},
 		}},
