@@ -228,9 +228,8 @@ func (r *Redactor) Argv(argv []string) []string {
 		switch {
 		case secretFollows && !isOption(argument) && argument != "" && !IsRedacted(argument):
 			clean[i] = r.mark(argument)
-		case i > 0 && isUserOption(argv[i-1]) && strings.Contains(argument, ":") && !IsRedacted(argument):
-			user, password, _ := strings.Cut(argument, ":")
-			clean[i] = user + ":" + r.mark(password)
+		case i > 0 && isUserOption(argv[i-1]):
+			clean[i] = r.userAndPassword(argument)
 		case hasValue && isName(name):
 			clean[i] = name + "=" + r.Named(name, value)
 		default:
@@ -239,6 +238,15 @@ func (r *Redactor) Argv(argv []string) []string {
 		secretFollows = strings.HasPrefix(argument, "-") && !hasValue && namesSecret(argument)
 	}
 	return clean
+}
+
+// userAndPassword gives "name:password" without the latter.
+func (r *Redactor) userAndPassword(argument string) string {
+	user, password, ok := strings.Cut(argument, ":")
+	if !ok || IsRedacted(argument) || isOwner(user, password) {
+		return r.Text(argument)
+	}
+	return user + ":" + r.mark(password)
 }
 
 var (

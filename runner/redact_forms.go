@@ -30,6 +30,9 @@ func (f *form) redact(r *Redactor, s string) string {
 		if IsRedacted(secret) || f.isSecret != nil && !f.isSecret(before, secret) {
 			return match
 		}
+		if bare := strings.Trim(secret, `"'`); len(bare) == len(secret)-2 {
+			return before + secret[:1] + r.mark(bare) + secret[:1] + after
+		}
 		return before + r.mark(secret) + after
 	})
 }
@@ -46,8 +49,8 @@ func (f *form) mayMatch(s string) bool {
 // tokens are credentials that are known by their form alone, and what each
 // begins with or holds.
 var tokens = []struct{ hint, pattern string }{
-	{"PRIVATE KEY", `-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?s:.*?)(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|$)`}, // RFC 7468, OpenSSH, OpenPGP
-	{"eyJ", `eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`},                                                              // JSON Web Token, RFC 7519
+	{"PRIVATE KEY", `-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:(?s:.*?)-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|[A-Za-z0-9+/=\s\\]*)`}, // RFC 7468, OpenSSH, OpenPGP
+	{"eyJ", `eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`},                                                                                // JSON Web Token, RFC 7519
 	{"gh", `gh[pousr]_[A-Za-z0-9]{20,}`}, // GitHub
 	{"github_pat_", `github_pat_[A-Za-z0-9_]{20,}`},
 	{"gl", `gl(?:pat|dt|rt|rtr|ptt|cbt|oas|soat|ft|imt|agent)-[A-Za-z0-9_-]{20,}`}, // GitLab
@@ -85,8 +88,9 @@ var tokens = []struct{ hint, pattern string }{
 var forms = []form{
 	tokenForm(),
 	{ // A user name and a password that follow an option, curl(1), mysql(1), sshpass(1), openssl(1).
-		hints:   []string{"-u", "--user", "--proxy-user", "mysql", "sshpass", "pass:"},
-		pattern: regexp.MustCompile(`((?:^|\s)(?:-u|--user|--proxy-user)[ =]["']?[^\s:"']+:|\bmysql(?:dump|admin)?\b[^\n|;&]*\s-p|\bsshpass\s+-p\s*|(?:^|\s|["'])pass:)([^\s"']+)`),
+		hints:    []string{"-u", "--user", "--proxy-user", "mysql", "sshpass", "pass:"},
+		pattern:  regexp.MustCompile(`((?:^|\s)(?:-u|--user|--proxy-user)[ =]["']?[^\s:"']+:|\bmysql(?:dump|admin)?\b[^\n|;&]*\s-p|\bsshpass\s+-p\s*|(?:^|\s|["'])pass:)([^\s"']+)`),
+		isSecret: func(before, secret string) bool { return !isOwner(before, secret) },
 	},
 	{ // What makes a URL of a storage service a credential.
 		hints:   []string{"sig=", "Sig=", "ignature=", "ecurity-", "SIG"},
@@ -146,6 +150,9 @@ func tokenForm() form {
 		f.hints = append(f.hints, token.hint)
 		patterns = append(patterns, token.pattern)
 	}
+	f.isSecret = func(_, token string) bool {
+		return !strings.HasPrefix(token, "-----BEGIN") || keyText.MatchString(token)
+	}
 	// A token begins a word, after an escaped byte or line's end too.
 	f.pattern = regexp.MustCompile(`(^|[^A-Za-z0-9]|%[0-9A-Fa-f]{2}|\\[nrt])(` + strings.Join(patterns, "|") + `)`)
 	return f
@@ -154,7 +161,18 @@ func tokenForm() form {
 // isLogin matches schemes whose user names say nothing.
 var isLogin = regexp.MustCompile(`(?:ssh|sftp|rsync|scp)://$`)
 
+// keyText tells a private key from the mere words that begin one.
+var keyText = regexp.MustCompile(`[A-Za-z0-9+/]{16}`)
+
 var portAndPath = regexp.MustCompile(`^[^:]*:[0-9]{1,5}(?:[/?#]|$)`)
+
+// isOwner tells the numbers of a user and a group, which docker(1) takes after
+// the same option, from a name and a password.
+func isOwner(user, group string) bool {
+	return isNumber.MatchString(group) && ownerBefore.MatchString(user)
+}
+
+var ownerBefore = regexp.MustCompile(`(?:^|[\s="'])[0-9]+:?$`)
 
 // isListed tells whether what stands after an option, or after half of the
 // credentials, in a list is a secret.
@@ -196,7 +214,7 @@ var expression = regexp.MustCompile(`^(?:[A-Za-z_][A-Za-z0-9_.]*[(\[]|\$|<|%|[{\
 // `token=api_token`.
 func isExpression(s string) bool {
 	if quoted := strings.Trim(s, `"'`); quoted != s {
-		return strings.HasPrefix(quoted, "$") || strings.HasPrefix(quoted, "<") || strings.HasPrefix(quoted, "{")
+		return quotedExpression.MatchString(quoted)
 	}
 	s = strings.TrimSuffix(s, ":")
 	return expression.MatchString(s) || isIdentifier.MatchString(s) && namesSecret(s)
@@ -208,6 +226,10 @@ var (
 	// isPlaceholder matches where a program puts a password.
 	isPlaceholder = regexp.MustCompile(`(?:^|:)(?:\$[A-Z_{(]|\{|%[sv]|<)`)
 )
+
+// quotedExpression matches a placeholder, and what stands between two quoted
+// texts: "--token=" + token + " -o".
+var quotedExpression = regexp.MustCompile(`^(?:[$<{]|\s*[+,)])`)
 
 var isIdentifier = regexp.MustCompile(`^[A-Za-z_.]+$`)
 

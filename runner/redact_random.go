@@ -42,11 +42,14 @@ func (r *Redactor) withoutRandom(s string) string {
 // secretAt is where in s[from:to] begins what looks drawn at random, and is
 // nothing harmless that does; to if it is nowhere.
 func secretAt(s string, from, to int) int {
+	if isDigest(s[:from], s[from:to]) {
+		return to
+	}
 	if text := s[from:to]; strings.Contains(text, "/") && !isBase64(text) {
 		// A path; its last part may be a capability all the same.
 		from += strings.LastIndexByte(text, '/') + 1
 	}
-	if text := s[from:to]; !isRandom(text) || hexPart.MatchString(text) || isDigest(s[:from], text) || isData(s, from, to) {
+	if text := s[from:to]; !isRandom(text) || hexPart.MatchString(text) || isData(s, from, to) {
 		return to
 	}
 	return from
