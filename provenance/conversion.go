@@ -198,6 +198,9 @@ type Script struct {
 	Digest map[string]string `json:"digest"`
 	// Text is the script itself, or "unknown: …" when it was left out.
 	Text string `json:"text"`
+	// Encoding of the file, for example "utf-8" or "iso-8859-1"; Text is in
+	// UTF-8.
+	Encoding string `json:"encoding,omitempty"`
 }
 
 // Source is the version-control state of the script's repository.

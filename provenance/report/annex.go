@@ -132,6 +132,7 @@ func scriptsAnnex(list []provenance.Script) Section {
 			{"Name", Cell{{monoValue(orWhy(script.Name, "unknown: the script has no name in the log"))}}},
 			{"URI", Cell{{monoValue(orWhy(script.URI, "unknown: not recorded"))}}},
 			{"Digest", digestLines(script.Digest, nil)},
+			{"Encoding of the file", Cell{{value(orWhy(script.Encoding, "unknown: not recorded"))}}},
 		}}}
 		if hasText(script.Text) {
 			part.Blocks = append(part.Blocks, Block{Code: &Code{Language: orWhy(language, "text"), Text: script.Text}})
