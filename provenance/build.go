@@ -314,7 +314,14 @@ func (b *builder) call(call python.Call) Call {
 
 func (b *builder) source() Source {
 	s := b.o.Source
-	return Source{VCS: s.VCS, Commit: orUnknown(s.Commit, s.VCS), Remote: orUnknown(s.Remote, s.VCS), Dirty: s.Dirty}
+	source := Source{VCS: s.VCS, Commit: orUnknown(s.Commit, s.VCS), Branch: orUnknown(s.Branch, s.VCS), Remote: orUnknown(s.Remote, s.VCS), Dirty: s.Dirty}
+	if s.Diff.SHA256 != "" || s.Diff.Reason != "" {
+		source.Diff = &ResourceDescriptor{Name: "git diff HEAD", Digest: sha256Set(s.Diff.SHA256), Annotations: &Annotations{Reason: s.Diff.Reason}}
+		if s.Diff.SHA256 != "" {
+			source.Diff.Annotations.Size = &s.Diff.Size
+		}
+	}
+	return source
 }
 
 // orUnknown is value, or the reason why there is none.

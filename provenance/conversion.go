@@ -209,10 +209,16 @@ type Source struct {
 	VCS string `json:"vcs"`
 	// Commit is the full hash of HEAD.
 	Commit string `json:"commit"`
-	// Remote is the URL of "origin" without credentials.
+	// Branch that was checked out, or "none: …".
+	Branch string `json:"branch,omitempty"`
+	// Remote is the URL of "origin", or of the only remote, without
+	// credentials.
 	Remote string `json:"remote"`
-	// Dirty is nil when it could not be told.
+	// Dirty tells whether tracked files differed from the commit; nil when it
+	// could not be told.
 	Dirty *bool `json:"dirty" jsonschema:"nullable"`
+	// Diff is the digest of how they differed.
+	Diff *ResourceDescriptor `json:"diff,omitempty"`
 }
 
 // FrozenModel is a subject and what is inside it.

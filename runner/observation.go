@@ -156,10 +156,26 @@ type Source struct {
 	// VCS is "git", or "unknown: …"; the other fields are then empty.
 	VCS    string `json:"vcs"`
 	Commit string `json:"commit"`
-	// Remote is the URL of "origin" without user name and password.
+	// Branch is a name, or "none: …".
+	Branch string `json:"branch"`
+	// Remote is the URL of "origin", or of the only remote, without user name
+	// and password.
 	Remote string `json:"remote"`
-	Dirty  *bool  `json:"dirty"`
-	// Name and Email are the committer's, as git would use them.
-	Name  string `json:"name"`
-	Email string `json:"email"`
+	// Dirty tells whether tracked files differ from the commit; nil is unknown.
+	Dirty *bool      `json:"dirty"`
+	Diff  Difference `json:"diff"`
+	// Name and Email are the committer's, as git would use them, and NameFrom
+	// where git has the name from.
+	Name     string `json:"name"`
+	Email    string `json:"email"`
+	NameFrom string `json:"nameFrom"`
+}
+
+// Difference is how the tracked files differ from the commit.
+type Difference struct {
+	// SHA256 (hex) of the output of git diff, and its size in bytes; empty when
+	// nothing differs or Reason says why it is not known.
+	SHA256 string `json:"sha256"`
+	Size   int64  `json:"size"`
+	Reason string `json:"reason"`
 }

@@ -134,7 +134,7 @@ func logRun(ctx context.Context, options runOptions, config configuration, meta 
 	}
 	addUntouched(o, provenance.Frozen(o, artifacts))
 	meta.Scripts = scriptTexts(o, redactor)
-	meta.Responsible = responsiblePerson(config.responsible, o.Source.Name, o.Source.Email, o.Host.User)
+	meta.Responsible = responsiblePerson(config.responsible, o.Source, o.Host.User)
 	meta.Missing = missingOutputs(options.outputs)
 	places := placesOf(o, artifacts, meta, options.log)
 	meta.Supersedes = places.replaced()

@@ -136,7 +136,7 @@ func splitModel(text string) (id, version string, err error) {
 }
 
 // responsiblePerson is the flag's or a file's, else git's, else the user's.
-func responsiblePerson(configured sourced, gitName, gitEmail, account string) provenance.Responsible {
+func responsiblePerson(configured sourced, git runner.Source, account string) provenance.Responsible {
 	switch {
 	case configured.value != "":
 		if address, err := mail.ParseAddress(configured.value); err == nil {
@@ -147,11 +147,11 @@ func responsiblePerson(configured sourced, gitName, gitEmail, account string) pr
 			return provenance.Responsible{Name: name, Email: address.Address, Source: configured.source}
 		}
 		return provenance.Responsible{Name: configured.value, Email: provenance.Unknown + "not given", Source: configured.source}
-	case gitName != "":
-		if gitEmail == "" {
-			gitEmail = provenance.Unknown + "git has no user.email"
+	case git.Name != "":
+		if git.Email == "" {
+			git.Email = provenance.Unknown + "git has no user.email"
 		}
-		return provenance.Responsible{Name: gitName, Email: gitEmail, Source: "git config"}
+		return provenance.Responsible{Name: git.Name, Email: git.Email, Source: git.NameFrom}
 	case account != "":
 		return provenance.Responsible{Name: account, Email: provenance.Unknown + "not given", Source: "operating system user"}
 	}

@@ -139,6 +139,9 @@ func scripts(c provenance.Converter) Section {
 			Block{Paragraph: Text{words("Their text is in "), see(annexScriptText), words(".")}})
 	}
 	s.Blocks = append(s.Blocks, Block{Facts: []Fact{{"Version control", Cell{{words(sourceState(c.Source))}}}}})
+	if c.Source.Diff != nil {
+		s.Blocks = append(s.Blocks, Block{Table: &Table{"How files differed from the commit", fileColumns, []Row{fileRow("difference")(*c.Source.Diff)}}})
+	}
 	return s
 }
 
