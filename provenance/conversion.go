@@ -259,6 +259,17 @@ type Environment struct {
 	// Container is the container runtime whose marks were found, or says that
 	// none were.
 	Container string `json:"container"`
+	// ContainerImage is what the container is said to be made from, and by what.
+	ContainerImage string `json:"containerImage,omitempty"`
+	// Limits are those of control groups.
+	Limits *Limits `json:"limits,omitempty"`
+	// Locale is the locale by category, such as "LC_NUMERIC".
+	Locale map[string]string `json:"locale,omitempty"`
+	// TimeZone is a name of the tz database.
+	TimeZone string `json:"timeZone,omitempty"`
+	// CI is the job of a continuous-integration service, as environment
+	// variables claim it.
+	CI *CI `json:"ci,omitempty"`
 	// Numerics are determinism and threading settings as the framework had
 	// them at its end.
 	Numerics map[string]string `json:"numerics"`
@@ -282,12 +293,45 @@ type OS struct {
 	// Kernel is the kernel's version.
 	Kernel       string `json:"kernel"`
 	Architecture string `json:"architecture"`
+	// Libc is the C library, for example "glibc 2.36".
+	Libc string `json:"libc,omitempty"`
+}
+
+// Limits are the lowest ones of the run's control groups and those above them.
+type Limits struct {
+	// ControlGroups is the version, "v1" or "v2".
+	ControlGroups string `json:"controlGroups"`
+	// CPUs is a decimal number of processors' time, or "none: …".
+	CPUs string `json:"cpus"`
+	// Memory is a decimal number of bytes, or "none: …".
+	Memory string `json:"memory"`
+}
+
+// CI is a job of a continuous-integration service.
+type CI struct {
+	// Service is for example "GitHub Actions".
+	Service string `json:"service"`
+	// Run is the URL of the run.
+	Run        string `json:"run"`
+	Repository string `json:"repository"`
+	Commit     string `json:"commit"`
+	// Ref is a branch or tag.
+	Ref string `json:"ref"`
+	// Workflow is the name, or the file, of what was to be done.
+	Workflow string `json:"workflow"`
+	// Job is the part of it that this was.
+	Job string `json:"job"`
 }
 
 // CPU is the processor.
 type CPU struct {
 	Model string `json:"model"`
-	Cores int    `json:"cores"`
+	// Cores are the logical ones that are online.
+	Cores int `json:"cores"`
+	// PhysicalCores are the cores that they share.
+	PhysicalCores int `json:"physicalCores,omitempty"`
+	// UsableCores are the logical ones that the command was allowed to run on.
+	UsableCores int `json:"usableCores,omitempty"`
 	// Features are the ISA extensions that floating-point results may depend
 	// on.
 	Features []string `json:"features"`
@@ -310,6 +354,8 @@ type Interpreter struct {
 	// Implementation is for example "CPython".
 	Implementation string `json:"implementation"`
 	Version        string `json:"version"`
+	// Build names what the interpreter was built from, and when, as it says.
+	Build string `json:"build,omitempty"`
 	// Compiler that the interpreter was built with.
 	Compiler string `json:"compiler"`
 	// Executable is the path of its program.

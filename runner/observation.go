@@ -134,20 +134,52 @@ type Host struct {
 	Distribution string `json:"distribution"`
 	Kernel       string `json:"kernel"`
 	Architecture string `json:"architecture"`
-	CPUModel     string `json:"cpuModel"`
-	CPUCores     int    `json:"cpuCores"`
+	// Libc is the system's C library, for example "glibc 2.36".
+	Libc     string `json:"libc"`
+	CPUModel string `json:"cpuModel"`
+	// CPUCores are the logical ones that are online, CPUPhysical the cores that
+	// they share, CPUUsable those that the command may run on. 0 is unknown.
+	CPUCores    int `json:"cpuCores"`
+	CPUPhysical int `json:"cpuPhysical"`
+	CPUUsable   int `json:"cpuUsable"`
 	// CPUFeatures are the ISA extensions that floating-point results may
 	// depend on.
 	CPUFeatures []string `json:"cpuFeatures"`
 	// Memory in bytes; 0 is unknown.
 	Memory       uint64   `json:"memory"`
-	Accelerators []string `json:"accelerators"`
-	Container    string   `json:"container"`
+	Accelerators []Device `json:"accelerators"`
+	Limits       Limits   `json:"limits"`
+	// Container is the container runtime that left its marks, ContainerImage
+	// what the container is said to be made from.
+	Container      string `json:"container"`
+	ContainerImage string `json:"containerImage"`
+	// Locale by category, such as "LC_NUMERIC".
+	Locale map[string]string `json:"locale"`
+	// TimeZone is a name of the tz database.
+	TimeZone string `json:"timeZone"`
+	// CI is nil when no service says that it runs this.
+	CI *CI `json:"ci"`
 	// Variables are the allow-listed environment variables, Withheld the names
 	// of all others.
 	Variables map[string]string `json:"variables"`
 	Withheld  []string          `json:"withheld"`
 	User      string            `json:"user"`
+}
+
+// Device is an accelerator as its driver names it.
+type Device struct {
+	Name   string `json:"name"`
+	Driver string `json:"driver"`
+}
+
+// Limits are those of control groups, the lowest that applies.
+type Limits struct {
+	// Cgroup is "v1", "v2" or "unknown: …".
+	Cgroup string `json:"cgroup"`
+	// CPUs is a decimal number of processors, Memory one of bytes; or "none: …"
+	// or "unknown: …".
+	CPUs   string `json:"cpus"`
+	Memory string `json:"memory"`
 }
 
 // Source is the state of the repository that holds the main script, or the

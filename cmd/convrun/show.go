@@ -87,6 +87,9 @@ func show(out io.Writer, log *openedLog) error {
 	for _, finding := range p.Findings {
 		line(finding.Severity, "%s: %s", finding.ID, finding.Message)
 	}
+	if ci := p.Environment.CI; ci != nil {
+		line("job", "%s, %s", ci.Service, ci.Run)
+	}
 	capture := "complete"
 	if !p.Capture.Complete {
 		capture = "incomplete: " + strings.Join(p.Capture.Reasons, "; ")
