@@ -41,8 +41,12 @@ type Meta struct {
 	// Missing are outputs that were declared and are not there.
 	Missing []string
 	// Scripts are the texts of code files, by path; a missing one was left out.
-	Scripts map[string]string
+	Scripts map[string]ScriptText
 }
+
+// ScriptText is the text of a script, or Unknown with the reason, and the
+// encoding that its file is in.
+type ScriptText struct{ Text, Encoding string }
 
 // New describes what was observed. artifacts are the model files found among
 // the run's files; those that Frozen chooses become the subjects.
@@ -261,11 +265,14 @@ func (b *builder) converter() Converter {
 	}
 	for _, file := range b.o.Files {
 		if file.Class == runner.Code && file.Read {
-			text, kept := b.meta.Scripts[file.Path]
-			if !kept {
-				text = Unknown + "left out: too large, not text, or past the limit on scripts"
+			script, read := b.meta.Scripts[file.Path]
+			if !read {
+				script.Text = Unknown + "left out: it was not looked at"
 			}
-			c.Scripts = append(c.Scripts, Script{Name: b.name(file.Path), URI: FileURI(file.Path), Digest: known(file.SHA256), Text: text})
+			c.Scripts = append(c.Scripts, Script{
+				Name: b.name(file.Path), URI: FileURI(file.Path), Digest: known(file.SHA256), Encoding: script.Encoding,
+				Text: script.Text,
+			})
 		}
 	}
 	return c
@@ -325,7 +332,14 @@ func (b *builder) call(call python.Call) Call {
 
 func (b *builder) source() Source {
 	s := b.o.Source
-	return Source{VCS: s.VCS, Commit: orUnknown(s.Commit, s.VCS), Remote: orUnknown(s.Remote, s.VCS), Dirty: s.Dirty}
+	source := Source{VCS: s.VCS, Commit: orUnknown(s.Commit, s.VCS), Branch: orUnknown(s.Branch, s.VCS), Remote: orUnknown(s.Remote, s.VCS), Dirty: s.Dirty}
+	if s.Diff.SHA256 != "" || s.Diff.Reason != "" {
+		source.Diff = &ResourceDescriptor{Name: "git diff HEAD", Digest: sha256Set(s.Diff.SHA256), Annotations: &Annotations{Reason: s.Diff.Reason}}
+		if s.Diff.SHA256 != "" {
+			source.Diff.Annotations.Size = &s.Diff.Size
+		}
+	}
+	return source
 }
 
 // orUnknown is value, or the reason why there is none.

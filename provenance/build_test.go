@@ -67,7 +67,7 @@ func names(descriptors []ResourceDescriptor) (names []string) {
 }
 
 func TestNew(t *testing.T) {
-	st := New(exportRun(t), exportArtifacts(), Meta{Responsible: Responsible{Name: "Ada", Source: "flag"}, Scripts: map[string]string{"/work/export.py": "import net"}})
+	st := New(exportRun(t), exportArtifacts(), Meta{Responsible: Responsible{Name: "Ada", Source: "flag"}, Scripts: map[string]ScriptText{"/work/export.py": {Text: "import net", Encoding: "utf-8"}}})
 	p := st.Predicate
 	for _, c := range []struct {
 		what      string

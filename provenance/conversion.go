@@ -202,6 +202,9 @@ type Script struct {
 	Digest map[string]string `json:"digest"`
 	// Text is the script itself, or "unknown: …" when it was left out.
 	Text string `json:"text"`
+	// Encoding of the file, for example "utf-8" or "iso-8859-1"; Text is in
+	// UTF-8.
+	Encoding string `json:"encoding,omitempty"`
 }
 
 // Source is the version-control state of the script's repository.
@@ -210,10 +213,16 @@ type Source struct {
 	VCS string `json:"vcs"`
 	// Commit is the full hash of HEAD.
 	Commit string `json:"commit"`
-	// Remote is the URL of "origin" without credentials.
+	// Branch that was checked out, or "none: …".
+	Branch string `json:"branch,omitempty"`
+	// Remote is the URL of "origin", or of the only remote, without
+	// credentials.
 	Remote string `json:"remote"`
-	// Dirty is nil when it could not be told.
+	// Dirty tells whether tracked files differed from the commit; nil when it
+	// could not be told.
 	Dirty *bool `json:"dirty" jsonschema:"nullable"`
+	// Diff is the digest of how they differed.
+	Diff *ResourceDescriptor `json:"diff,omitempty"`
 }
 
 // FrozenModel is a subject and what is inside it.
@@ -259,6 +268,17 @@ type Environment struct {
 	// Container is the container runtime whose marks were found, or says that
 	// none were.
 	Container string `json:"container"`
+	// ContainerImage is what the container is said to be made from, and by what.
+	ContainerImage string `json:"containerImage,omitempty"`
+	// Limits are those of control groups.
+	Limits *Limits `json:"limits,omitempty"`
+	// Locale is the locale by category, such as "LC_NUMERIC".
+	Locale map[string]string `json:"locale,omitempty"`
+	// TimeZone is a name of the tz database.
+	TimeZone string `json:"timeZone,omitempty"`
+	// CI is the job of a continuous-integration service, as environment
+	// variables claim it.
+	CI *CI `json:"ci,omitempty"`
 	// Numerics are determinism and threading settings as the framework had
 	// them at its end.
 	Numerics map[string]string `json:"numerics"`
@@ -282,12 +302,45 @@ type OS struct {
 	// Kernel is the kernel's version.
 	Kernel       string `json:"kernel"`
 	Architecture string `json:"architecture"`
+	// Libc is the C library, for example "glibc 2.36".
+	Libc string `json:"libc,omitempty"`
+}
+
+// Limits are the lowest ones of the run's control groups and those above them.
+type Limits struct {
+	// ControlGroups is the version, "v1" or "v2".
+	ControlGroups string `json:"controlGroups"`
+	// CPUs is a decimal number of processors' time, or "none: …".
+	CPUs string `json:"cpus"`
+	// Memory is a decimal number of bytes, or "none: …".
+	Memory string `json:"memory"`
+}
+
+// CI is a job of a continuous-integration service.
+type CI struct {
+	// Service is for example "GitHub Actions".
+	Service string `json:"service"`
+	// Run is the URL of the run.
+	Run        string `json:"run"`
+	Repository string `json:"repository"`
+	Commit     string `json:"commit"`
+	// Ref is a branch or tag.
+	Ref string `json:"ref"`
+	// Workflow is the name, or the file, of what was to be done.
+	Workflow string `json:"workflow"`
+	// Job is the part of it that this was.
+	Job string `json:"job"`
 }
 
 // CPU is the processor.
 type CPU struct {
 	Model string `json:"model"`
-	Cores int    `json:"cores"`
+	// Cores are the logical ones that are online.
+	Cores int `json:"cores"`
+	// PhysicalCores are the cores that they share.
+	PhysicalCores int `json:"physicalCores,omitempty"`
+	// UsableCores are the logical ones that the command was allowed to run on.
+	UsableCores int `json:"usableCores,omitempty"`
 	// Features are the ISA extensions that floating-point results may depend
 	// on.
 	Features []string `json:"features"`
@@ -310,6 +363,8 @@ type Interpreter struct {
 	// Implementation is for example "CPython".
 	Implementation string `json:"implementation"`
 	Version        string `json:"version"`
+	// Build names what the interpreter was built from, and when, as it says.
+	Build string `json:"build,omitempty"`
 	// Compiler that the interpreter was built with.
 	Compiler string `json:"compiler"`
 	// Executable is the path of its program.
@@ -392,6 +447,8 @@ type Capture struct {
 	// CachedDigests is how many digests of package and system files came
 	// from the digest cache.
 	CachedDigests int `json:"cachedDigests"`
+	// Redactions is how many texts of the log have lost a secret.
+	Redactions int `json:"redactions,omitempty"`
 	// Convrun is the program that wrote the log.
 	Convrun Tool `json:"convrun"`
 	// Configuration lists the configuration files that were used.

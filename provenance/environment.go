@@ -14,14 +14,20 @@ const maxLibraries = 200
 func (b *builder) environment() Environment {
 	h := b.o.Host
 	e := Environment{
-		OS:     OS{Name: h.OS, Version: h.Distribution, Kernel: h.Kernel, Architecture: h.Architecture},
-		CPU:    CPU{Model: h.CPUModel, Cores: h.CPUCores, Features: append([]string{}, h.CPUFeatures...)},
-		Memory: Memory{Total: h.Memory}, Container: h.Container, Accelerators: []Accelerator{}, Interpreters: []Interpreter{},
+		OS:     OS{Name: h.OS, Version: h.Distribution, Kernel: h.Kernel, Architecture: h.Architecture, Libc: h.Libc},
+		CPU:    CPU{Model: h.CPUModel, Cores: h.CPUCores, PhysicalCores: h.CPUPhysical, UsableCores: h.CPUUsable, Features: append([]string{}, h.CPUFeatures...)},
+		Memory: Memory{Total: h.Memory}, Container: h.Container, ContainerImage: h.ContainerImage, Locale: h.Locale, TimeZone: h.TimeZone, Accelerators: []Accelerator{}, Interpreters: []Interpreter{},
 		Numerics: map[string]string{}, Variables: h.Variables, WithheldVariables: append([]string{}, h.Withheld...),
 		Libraries: []ResourceDescriptor{},
 	}
 	if e.Variables == nil {
 		e.Variables = map[string]string{}
+	}
+	if h.Limits.Cgroup != "" {
+		e.Limits = &Limits{ControlGroups: h.Limits.Cgroup, CPUs: h.Limits.CPUs, Memory: h.Limits.Memory}
+	}
+	if h.CI != nil {
+		e.CI = &CI{Service: h.CI.Service, Run: h.CI.Run, Repository: h.CI.Repository, Commit: h.CI.Commit, Ref: h.CI.Ref, Workflow: h.CI.Workflow, Job: h.CI.Job}
 	}
 	b.accelerators(&e)
 	b.interpreters(&e)
@@ -50,10 +56,9 @@ func isLibrary(path string) bool {
 
 func (b *builder) accelerators(e *Environment) {
 	for _, found := range b.o.Host.Accelerators {
-		name, driver, _ := strings.Cut(found, "\t")
-		e.Accelerators = append(e.Accelerators, Accelerator{Name: name, Driver: orUnknown(driver, "")})
+		e.Accelerators = append(e.Accelerators, Accelerator{Name: found.Name, Driver: orUnknown(found.Driver, "")})
 	}
-	e.AcceleratorsNote = "devices whose kernel driver names itself: NVIDIA and AMD ROCm; others are unknown"
+	e.AcceleratorsNote = "devices that drivers tell of in /proc/driver/nvidia, in AMD's KFD, and in /sys/class/accel and drm; others are unknown"
 	if f := frameworkOf(b.o); f != nil {
 		for _, device := range f.Accelerators {
 			if !slices.ContainsFunc(e.Accelerators, func(a Accelerator) bool { return a.Name == device.Name }) {
@@ -65,7 +70,7 @@ func (b *builder) accelerators(e *Environment) {
 
 func (b *builder) interpreters(e *Environment) {
 	for _, found := range b.o.Python.Interpreters {
-		i := Interpreter{Implementation: found.Implementation, Version: found.Version, Compiler: found.Compiler, Executable: found.Executable, Digest: known("")}
+		i := Interpreter{Implementation: found.Implementation, Version: found.Version, Build: found.Build, Compiler: found.Compiler, Executable: found.Executable, Digest: known("")}
 		for _, process := range b.o.Processes {
 			if process.PID == found.PID && process.SHA256 != "" {
 				i.Digest = known(process.SHA256)

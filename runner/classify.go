@@ -25,7 +25,10 @@ var managers = []struct{ folder, installed string }{{"/.pyenv/", "versions/"}, {
 var notFiles = []string{"/proc/", "/sys/", "/dev/"}
 
 // codeSuffixes name sources and loadable modules.
-var codeSuffixes = []string{".py", ".pyc", ".pyi", ".pyx", ".so", ".pyd", ".sh", ".bash", ".zsh", ".pl", ".rb", ".js", ".mjs", ".cjs", ".ts", ".lua", ".r", ".R", ".jl", ".jar", ".class"}
+var codeSuffixes = []string{".py", ".pyc", ".pyi", ".pyx", ".so", ".pyd", ".sh", ".bash", ".zsh", ".pl", ".rb", ".js", ".mjs", ".cjs", ".ts", ".lua", ".r", ".R", ".jl", ".jar", ".class", ".ipynb", ".ksh", ".fish", ".ps1", ".bat", ".mk", ".cmake"}
+
+// codeNames are those of files that make(1) and others look for.
+var codeNames = []string{"Makefile", "makefile", "GNUmakefile", "Justfile", "Snakefile", "CMakeLists.txt", "Dockerfile"}
 
 // ignored tells whether path is no file in the log's sense.
 func ignored(path string) bool {
@@ -96,7 +99,7 @@ func inManager(path string) bool {
 func isCode(path string) bool {
 	base := filepath.Base(path)
 	return slices.ContainsFunc(codeSuffixes, func(suffix string) bool { return strings.HasSuffix(base, suffix) }) ||
-		strings.Contains(base, ".so.")
+		strings.Contains(base, ".so.") || slices.Contains(codeNames, base)
 }
 
 // isCache tells whether a written file is only there to make a later start

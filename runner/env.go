@@ -25,7 +25,7 @@ var secretWords = []string{"KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASS
 // variables sorts the environment block into what may be recorded and the
 // names of the rest. Of a name that stands twice the first is taken, as
 // getenv(3) does.
-func variables(environ []string, redact *redactor) (allowed map[string]string, withheld []string) {
+func variables(environ []string, redact *Redactor) (allowed map[string]string, withheld []string) {
 	allowed = map[string]string{}
 	seen := map[string]bool{}
 	for _, entry := range environ {
@@ -35,9 +35,9 @@ func variables(environ []string, redact *redactor) (allowed map[string]string, w
 		}
 		seen[name] = true
 		if mayRecord(name) {
-			allowed[name] = redact.text(value)
+			allowed[name] = redact.Text(value)
 		} else {
-			withheld = append(withheld, redact.text(name))
+			withheld = append(withheld, redact.Text(name))
 		}
 	}
 	slices.Sort(withheld)

@@ -38,7 +38,7 @@ func (w *watch) finish(ctx context.Context, o *Observation, observer *python.Obs
 	slices.SortFunc(o.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
 	w.gaps = append(w.gaps, withoutDigest(o.Files)...)
 	for i := range w.processes {
-		w.processes[i].Argv = w.redact.argv(w.processes[i].Argv)
+		w.processes[i].Argv = w.redact.Argv(w.processes[i].Argv)
 		if content := w.programs[i].content; content != nil {
 			w.processes[i].SHA256 = content.sha256
 		}
@@ -58,7 +58,6 @@ func (w *watch) finish(ctx context.Context, o *Observation, observer *python.Obs
 	for _, program := range slices.Sorted(maps.Keys(w.unprivileged)) {
 		o.Capture.Degraded = append(o.Capture.Degraded, program+" ran without the rights that its file gives (set-user-ID, set-group-ID or capabilities): what an ordinary user runs can only be traced so")
 	}
-	o.Redactions = w.redact.count
 }
 
 // withoutDigest says which files have no digest, in one line for each reason.
@@ -295,14 +294,14 @@ func (w *watch) ranPython() bool {
 func (w *watch) redactRecord(record *python.Record) {
 	for i := range record.Calls {
 		call := &record.Calls[i]
-		w.redact.value(call.Arguments)
-		call.Outcome = w.redact.text(call.Outcome)
+		w.redact.Value("", call.Arguments)
+		call.Outcome = w.redact.Text(call.Outcome)
 	}
 	for i := range record.Warnings {
-		record.Warnings[i].Message = w.redact.text(record.Warnings[i].Message)
+		record.Warnings[i].Message = w.redact.Text(record.Warnings[i].Message)
 	}
 	for i := range record.Problems {
-		record.Problems[i] = w.redact.text(record.Problems[i])
+		record.Problems[i] = w.redact.Text(record.Problems[i])
 	}
 }
 

@@ -2,9 +2,9 @@ package runner
 
 import (
 	"context"
+	"io/fs"
 	"os"
 	"os/user"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -13,25 +13,31 @@ import (
 // numericFeatures are the ISA extensions on which libraries choose other
 // kernels, and with them other roundings. Names as in /proc/cpuinfo.
 var numericFeatures = []string{
-	"sse4_1", "sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", "avx512_bf16", "avx512_fp16",
-	"avx_vnni", "amx_tile", "amx_int8", "amx_bf16", "asimd", "asimdhp", "asimddp", "sve", "sve2", "bf16", "i8mm", "sme",
+	"sse4_1", "sse4_2", "avx", "avx2", "fma", "fma4", "f16c", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512ifma", "avx512_vbmi2",
+	"avx512_vnni", "avx512_bf16", "avx512_fp16", "avx512_4vnniw", "avx512_4fmaps", "avx_vnni", "avx_vnni_int8", "avx_ifma", "avx_ne_convert", "avx10",
+	"amx_tile", "amx_int8", "amx_bf16", "amx_fp16",
+	"neon", "vfpv4", "asimd", "fp", "fphp", "asimdhp", "asimddp", "asimdfhm", "asimdrdm", "fcma", "bf16", "i8mm", "sve", "sve2", "svebf16", "svei8mm", "svef32mm", "sme", "sme2", "smef16f16",
 }
 
 const unknownPrefix = "unknown: "
 
 // readHost asks the system what it is. What it does not tell is "unknown: …".
-func readHost(ctx context.Context, environ []string, redact *redactor) Host {
-	h := Host{OS: runtime.GOOS, Architecture: runtime.GOARCH, CPUCores: runtime.NumCPU(), CPUFeatures: []string{}}
-	var flags []string
-	h.Distribution, h.Kernel, h.CPUModel, flags, h.Memory = machine(ctx)
+func readHost(ctx context.Context, environ []string, redact *Redactor) Host {
+	system := systemFiles()
+	h := Host{OS: runtime.GOOS, Architecture: runtime.GOARCH, CPUFeatures: []string{}}
+	flags := h.readMachine(ctx)
 	for _, flag := range flags {
 		if slices.Contains(numericFeatures, flag) {
 			h.CPUFeatures = append(h.CPUFeatures, flag)
 		}
 	}
 	slices.Sort(h.CPUFeatures)
-	h.Accelerators = accelerators()
-	h.Container = container()
+	h.Libc = libc(system)
+	h.Accelerators = accelerators(system)
+	h.Limits = limits(system)
+	h.Container, h.ContainerImage = container(system, environ)
+	h.Locale, h.TimeZone = locale(environ), timeZone(system, environ)
+	h.CI = continuousIntegration(environ)
 	h.Variables, h.Withheld = variables(environ, redact)
 	if account, err := user.Current(); err == nil {
 		h.User = account.Username
@@ -39,53 +45,49 @@ func readHost(ctx context.Context, environ []string, redact *redactor) Host {
 	return h
 }
 
+// systemFiles are the files of the system; none where they are not Linux's.
+func systemFiles() fs.FS {
+	if runtime.GOOS != "linux" {
+		return noFiles{}
+	}
+	return os.DirFS("/")
+}
+
+type noFiles struct{}
+
+func (noFiles) Open(name string) (fs.File, error) {
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+}
+
+// maxSystemFile bounds what is read of one file that the system describes
+// itself in, in bytes.
+const maxSystemFile = 1 << 20
+
+// read gives a file's text without the space around it, or nothing.
+func read(system fs.FS, name string) string {
+	file, err := system.Open(name)
+	if err != nil {
+		return ""
+	}
+	defer file.Close()
+	data := make([]byte, maxSystemFile)
+	n := 0
+	for n < len(data) {
+		more, err := file.Read(data[n:])
+		if n += more; err != nil || more == 0 {
+			break
+		}
+	}
+	return strings.TrimSpace(string(data[:n]))
+}
+
+func exists(system fs.FS, name string) bool {
+	_, err := fs.Stat(system, name)
+	return err == nil
+}
+
 const (
 	noDistribution = unknownPrefix + "the system does not name its distribution"
 	noKernel       = unknownPrefix + "the system does not name its kernel"
 	noProcessor    = unknownPrefix + "the system does not name its processor"
 )
-
-// accelerators lists the devices whose kernel drivers are loaded: NVIDIA's
-// /proc/driver/nvidia, and the compute nodes of AMD's ROCm.
-func accelerators() []string {
-	found := []string{}
-	files, _ := filepath.Glob("/proc/driver/nvidia/gpus/*/information")
-	driver, _ := os.ReadFile("/proc/driver/nvidia/version")
-	version, _, _ := strings.Cut(string(driver), "\n")
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			continue
-		}
-		for line := range strings.Lines(string(text)) {
-			if model, ok := strings.CutPrefix(line, "Model:"); ok {
-				found = append(found, strings.TrimSpace(model)+"\t"+strings.TrimSpace(strings.TrimPrefix(version, "NVRM version:")))
-			}
-		}
-	}
-	if _, err := os.Stat("/dev/kfd"); err == nil {
-		driver, _ := os.ReadFile("/sys/module/amdgpu/version")
-		found = append(found, "AMD ROCm device\t"+strings.TrimSpace(string(driver)))
-	}
-	return found
-}
-
-// container names the container runtime that left its marks.
-func container() string {
-	for _, mark := range []struct{ file, name string }{{"/.dockerenv", "docker"}, {"/run/.containerenv", "podman"}} {
-		if _, err := os.Stat(mark.file); err == nil {
-			return mark.name
-		}
-	}
-	if runtime.GOOS != "linux" {
-		return unknownPrefix + "containers are only recognised on Linux"
-	}
-	if groups, err := os.ReadFile("/proc/1/cgroup"); err == nil {
-		for _, name := range []string{"kubepods", "docker", "containerd", "lxc"} {
-			if strings.Contains(string(groups), name) {
-				return name
-			}
-		}
-	}
-	return "none: no container runtime left its marks"
-}

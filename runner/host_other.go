@@ -4,6 +4,7 @@ package runner
 
 import (
 	"context"
+	"runtime"
 	"strings"
 
 	"github.com/shirou/gopsutil/v3/cpu"
@@ -11,22 +12,26 @@ import (
 	"github.com/shirou/gopsutil/v3/mem"
 )
 
-// machine names the system and what is in it.
-func machine(ctx context.Context) (distribution, kernel, processor string, flags []string, memory uint64) {
-	distribution, kernel, processor = noDistribution, noKernel, noProcessor
+// readMachine fills in the system and what is in it, and gives the feature
+// flags.
+func (h *Host) readMachine(ctx context.Context) (flags []string) {
+	h.Distribution, h.Kernel, h.CPUModel = noDistribution, noKernel, noProcessor
 	if platform, _, version, err := host.PlatformInformationWithContext(ctx); err == nil && platform != "" {
-		distribution = strings.TrimSpace(platform + " " + version)
+		h.Distribution = strings.TrimSpace(platform + " " + version)
 	}
 	if version, err := host.KernelVersionWithContext(ctx); err == nil && version != "" {
-		kernel = version
+		h.Kernel = version
 	}
 	if cpus, err := cpu.InfoWithContext(ctx); err == nil && len(cpus) > 0 {
 		if flags = cpus[0].Flags; cpus[0].ModelName != "" {
-			processor = cpus[0].ModelName
+			h.CPUModel = cpus[0].ModelName
 		}
 	}
+	h.CPUCores, _ = cpu.CountsWithContext(ctx, true)
+	h.CPUPhysical, _ = cpu.CountsWithContext(ctx, false)
+	h.CPUUsable = runtime.NumCPU()
 	if all, err := mem.VirtualMemoryWithContext(ctx); err == nil {
-		memory = all.Total
+		h.Memory = all.Total
 	}
-	return distribution, kernel, processor, flags, memory
+	return flags
 }

@@ -39,8 +39,6 @@ type Observation struct {
 	Host     Host    `json:"host"`
 	Source   Source  `json:"source"`
 	Capture  Capture `json:"capture"`
-	// Redactions is how many values were taken out.
-	Redactions int `json:"redactions"`
 }
 
 // Process is one executed program.
@@ -136,20 +134,52 @@ type Host struct {
 	Distribution string `json:"distribution"`
 	Kernel       string `json:"kernel"`
 	Architecture string `json:"architecture"`
-	CPUModel     string `json:"cpuModel"`
-	CPUCores     int    `json:"cpuCores"`
+	// Libc is the system's C library, for example "glibc 2.36".
+	Libc     string `json:"libc"`
+	CPUModel string `json:"cpuModel"`
+	// CPUCores are the logical ones that are online, CPUPhysical the cores that
+	// they share, CPUUsable those that the command may run on. 0 is unknown.
+	CPUCores    int `json:"cpuCores"`
+	CPUPhysical int `json:"cpuPhysical"`
+	CPUUsable   int `json:"cpuUsable"`
 	// CPUFeatures are the ISA extensions that floating-point results may
 	// depend on.
 	CPUFeatures []string `json:"cpuFeatures"`
 	// Memory in bytes; 0 is unknown.
 	Memory       uint64   `json:"memory"`
-	Accelerators []string `json:"accelerators"`
-	Container    string   `json:"container"`
+	Accelerators []Device `json:"accelerators"`
+	Limits       Limits   `json:"limits"`
+	// Container is the container runtime that left its marks, ContainerImage
+	// what the container is said to be made from.
+	Container      string `json:"container"`
+	ContainerImage string `json:"containerImage"`
+	// Locale by category, such as "LC_NUMERIC".
+	Locale map[string]string `json:"locale"`
+	// TimeZone is a name of the tz database.
+	TimeZone string `json:"timeZone"`
+	// CI is nil when no service says that it runs this.
+	CI *CI `json:"ci"`
 	// Variables are the allow-listed environment variables, Withheld the names
 	// of all others.
 	Variables map[string]string `json:"variables"`
 	Withheld  []string          `json:"withheld"`
 	User      string            `json:"user"`
+}
+
+// Device is an accelerator as its driver names it.
+type Device struct {
+	Name   string `json:"name"`
+	Driver string `json:"driver"`
+}
+
+// Limits are those of control groups, the lowest that applies.
+type Limits struct {
+	// Cgroup is "v1", "v2" or "unknown: …".
+	Cgroup string `json:"cgroup"`
+	// CPUs is a decimal number of processors, Memory one of bytes; or "none: …"
+	// or "unknown: …".
+	CPUs   string `json:"cpus"`
+	Memory string `json:"memory"`
 }
 
 // Source is the state of the repository that holds the main script, or the
@@ -158,10 +188,26 @@ type Source struct {
 	// VCS is "git", or "unknown: …"; the other fields are then empty.
 	VCS    string `json:"vcs"`
 	Commit string `json:"commit"`
-	// Remote is the URL of "origin" without user name and password.
+	// Branch is a name, or "none: …".
+	Branch string `json:"branch"`
+	// Remote is the URL of "origin", or of the only remote, without user name
+	// and password.
 	Remote string `json:"remote"`
-	Dirty  *bool  `json:"dirty"`
-	// Name and Email are the committer's, as git would use them.
-	Name  string `json:"name"`
-	Email string `json:"email"`
+	// Dirty tells whether tracked files differ from the commit; nil is unknown.
+	Dirty *bool      `json:"dirty"`
+	Diff  Difference `json:"diff"`
+	// Name and Email are the committer's, as git would use them, and NameFrom
+	// where git has the name from.
+	Name     string `json:"name"`
+	Email    string `json:"email"`
+	NameFrom string `json:"nameFrom"`
+}
+
+// Difference is how the tracked files differ from the commit.
+type Difference struct {
+	// SHA256 (hex) of the output of git diff, and its size in bytes; empty when
+	// nothing differs or Reason says why it is not known.
+	SHA256 string `json:"sha256"`
+	Size   int64  `json:"size"`
+	Reason string `json:"reason"`
 }

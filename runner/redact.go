@@ -1,195 +1,294 @@
 package runner
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
-// redactor takes secrets out of text. With a key, equal secrets leave equal
-// marks, which only the owner of the key can recompute.
-type redactor struct {
-	key   []byte
-	count int
+// Redactor takes secrets out of text. It knows a secret by the name that it
+// stands under, by the form of a token, by its randomness, or by a pattern of
+// the user's. What was once found to be a secret is taken out wherever else it
+// stands, under another name and in another encoding too.
+//
+// Each secret leaves a mark. With a key, equal secrets leave equal marks, which
+// only the owner of the key can compute anew. Taking secrets out of what the
+// Redactor itself returned changes nothing more. It can be used by several
+// goroutines.
+type Redactor struct {
+	key      []byte
+	patterns []*regexp.Regexp
+	mu       sync.Mutex
+	// marked are the secrets that marks stand for.
+	marked map[string]bool
+	// known maps each form of a secret that is sought everywhere to its mark.
+	known map[string]string
+	// replacer seeks them; nil is to be made anew.
+	replacer *strings.Replacer
 }
 
-// tokenShapes match credentials by their form alone.
-var tokenShapes = regexp.MustCompile(strings.Join([]string{
-	`gh[pousr]_[A-Za-z0-9]{20,}`, `github_pat_[A-Za-z0-9_]{20,}`, // GitHub
-	`glpat-[A-Za-z0-9_-]{20,}`,                                // GitLab
-	`hf_[A-Za-z0-9]{20,}`,                                     // Hugging Face
-	`(?:AKIA|ASIA)[A-Z0-9]{16}`,                               // AWS access key
-	`AIza[A-Za-z0-9_-]{35}`,                                   // Google API key
-	`xox[abeprs]-[A-Za-z0-9-]{10,}`,                           // Slack
-	`sk-[A-Za-z0-9_-]{20,}`,                                   // OpenAI and others
-	`pypi-[A-Za-z0-9_-]{20,}`,                                 // PyPI
-	`npm_[A-Za-z0-9]{36}`,                                     // npm
-	`eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`, // JSON Web Token
-	`-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]*PRIVATE KEY-----|$)`,
-}, "|"))
+// Bounds on what a Redactor seeks everywhere.
+const (
+	// maxKnown is how many secrets.
+	maxKnown = 2000
+	// minKnown is the length of the shortest, in bytes: shorter ones would take
+	// harmless text along.
+	minKnown = 8
+)
 
-// userInfo matches the credentials of a URL, RFC 3986 section 3.2.1.
-var userInfo = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)([^/?#@\s]+)@`)
-
-// authorization matches an HTTP header's credentials, RFC 9110 section 11.4.
-var authorization = regexp.MustCompile(`(?i)\b(authorization\s*:\s*[a-z]+|bearer|basic)\s+([A-Za-z0-9._~+/=-]{8,})`)
-
-// cookie matches the value of a Cookie or Set-Cookie header.
-var cookie = regexp.MustCompile(`(?i)(\bcookie:\s*)([^"'\n]+)`)
-
-// listed matches an option and its value, or the two halves of credentials, in
-// a list of a script's: "--password", "x"; "-u", "name:x"; auth=("name", "x").
-var listed = regexp.MustCompile(`(?i)(["'](?:-u|--user)["']\s*,\s*["'][^"':\n]+:|["']--?[a-z][a-z0-9_-]*["']\s*,\s*["']|\bauth\s*=\s*\(\s*["'][^"'\n]*["']\s*,\s*["'])([^"'\n]+)`)
-
-// assignment matches NAME=VALUE and NAME: VALUE where the name may tell a
-// secret; namesSecret decides.
-var assignment = regexp.MustCompile(`(?i)([A-Za-z0-9_.-]*(?:(?:api|access|private|secret|account|wandb|comet|neptune|openai|azure|aws)[_-]?key|token|secret|passw(?:or)?d|passphrase|credential|_pass|_pw|_pwd|\bpw)[A-Za-z0-9_-]*["']?\]?\s*[=:]\s*)("[^"\n]+"|'[^'\n]+'|[^\s"'&,;)}\]]+)`)
-
-// userOption matches curl's and other clients' `-u name:password`, mysql's
-// `-pPASSWORD`, sshpass's `-p PASSWORD` and openssl's `pass:PASSWORD`.
-var userOption = regexp.MustCompile(`((?:^|\s)(?:-u|--user|--proxy-user)[ =]["']?[^\s:"']+:|\bmysql(?:dump|admin)?\b[^\n|;&]*\s-p|\bsshpass\s+-p\s*|\s["']?pass:)([^\s"']+)`)
-
-// presigned matches what makes a URL of a storage service a credential.
-var presigned = regexp.MustCompile(`(?i)([?&](?:sig|signature|x-amz-signature|x-amz-security-token|x-goog-signature)=)([^&\s"']+)`)
-
-// text gives s without secrets.
-func (r *redactor) text(s string) string {
-	s = tokenShapes.ReplaceAllStringFunc(s, r.mark)
-	s = r.second(userOption, s, "")
-	s = r.second(presigned, s, "")
-	s = r.second(userInfo, s, "@")
-	s = r.second(authorization, s, "")
-	s = r.second(cookie, s, "")
-	s = r.second(listed, s, "")
-	return r.second(assignment, s, "")
+// NewRedactor makes marks with key, and without one marks that cannot be
+// compared. patterns are regular expressions of the user's, RE2 syntax: what
+// one matches, or what its first group does if it has one, is a secret.
+func NewRedactor(key []byte, patterns []string) (*Redactor, error) {
+	r := &Redactor{key: key}
+	for _, pattern := range patterns {
+		compiled, err := regexp.Compile(pattern)
+		if err != nil {
+			return nil, fmt.Errorf("redaction pattern %q: expected a regular expression of RE2: %w", pattern, err)
+		}
+		if compiled.MatchString("") {
+			return nil, fmt.Errorf("redaction pattern %q matches text of no length, and so everything", pattern)
+		}
+		r.patterns = append(r.patterns, compiled)
+	}
+	return r, nil
 }
 
-// second replaces the second group of every match, keeping the first and
-// writing after behind it.
-func (r *redactor) second(pattern *regexp.Regexp, s, after string) string {
+// Learn makes known the secrets of a command line and of an environment block,
+// wherever else they stand.
+func (r *Redactor) Learn(argv, environ []string) {
+	r.Argv(argv)
+	for _, entry := range environ {
+		if name, value, ok := strings.Cut(entry, "="); ok && value != "" {
+			r.Named(name, value)
+		}
+	}
+}
+
+// Text gives s without secrets.
+func (r *Redactor) Text(s string) string {
+	s = r.withoutKnown(s)
+	for _, pattern := range r.patterns {
+		s = r.byPattern(pattern, s)
+	}
+	for i := range forms {
+		s = forms[i].redact(r, s)
+	}
+	return r.withoutRandom(s)
+}
+
+// Named gives the value that stands under a name, an option or a key without
+// secrets.
+func (r *Redactor) Named(name, value string) string {
+	if value == "" || IsRedacted(value) || !namesSecret(name) || isHarmless(value) {
+		return r.Text(value)
+	}
+	return r.mark(value)
+}
+
+// byPattern takes out what a pattern of the user's matches.
+func (r *Redactor) byPattern(pattern *regexp.Regexp, s string) string {
 	return pattern.ReplaceAllStringFunc(s, func(match string) string {
-		groups := pattern.FindStringSubmatch(match)
-		if strings.Contains(groups[2], "<redacted") || pattern == assignment && (!namesSecret(groups[1]) || isExpression(groups[2])) ||
-			pattern == listed && !endsName(groups[1]) && !namesSecret(strings.TrimRight(groups[1], `"', `)) {
+		secret := match
+		if groups := pattern.FindStringSubmatch(match); len(groups) > 1 && groups[1] != "" {
+			secret = groups[1]
+		}
+		if IsRedacted(match) {
 			return match
 		}
-		space := ""
-		if pattern == authorization {
-			space = " "
-		}
-		return groups[1] + space + r.mark(groups[2]) + after
+		return strings.ReplaceAll(match, secret, r.mark(secret))
 	})
 }
 
-// endsName tells whether what listed found before a secret is a user's name.
-func endsName(before string) bool {
-	return strings.HasSuffix(before, ":") || strings.HasPrefix(strings.ToLower(before), "auth")
+const redactedPrefix = "<redacted"
+
+// IsRedacted tells whether s holds the mark of a secret.
+func IsRedacted(s string) bool { return strings.Contains(s, redactedPrefix) }
+
+// mark stands for a secret, which is known from now on.
+func (r *Redactor) mark(secret string) string {
+	mark := redactedPrefix + ">"
+	if len(r.key) > 0 {
+		mac := hmac.New(sha256.New, r.key)
+		mac.Write([]byte(secret))
+		mark = redactedPrefix + " hmac-sha256:" + hex.EncodeToString(mac.Sum(nil)[:8]) + ">"
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.marked[secret] {
+		return mark
+	}
+	if r.marked == nil {
+		r.marked, r.known = map[string]bool{}, map[string]string{}
+	}
+	r.marked[secret] = true
+	if len(r.marked) <= maxKnown {
+		r.seek(secret, mark)
+	}
+	return mark
 }
 
-// expression matches a call, an index, a variable or a placeholder.
-var expression = regexp.MustCompile(`^(?:[A-Za-z_][A-Za-z0-9_.]*[(\[]|\$|<|[{\[(]|None$|True$|False$|null$|true$|false$|nil$|(?:typing\.)?Optional$|(?:str|int|bytes)$)`)
-
-// isExpression spares code such as `token = tokenizer(x)` and `password: str`.
-func isExpression(s string) bool { return expression.MatchString(strings.Trim(s, `"'`)) }
-
-// words splits a name in snake_case, kebab-case or camelCase.
-var words = regexp.MustCompile(`[A-Z]+(?:[0-9]+|$|[^A-Za-z0-9])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+`)
-
-// textTokens stand before "token" where it is a piece of text, not a secret.
-var textTokens = []string{"pad", "eos", "bos", "cls", "sep", "unk", "mask", "image", "special", "start", "end", "next", "additional", "prefix", "suffix", "per", "decoder", "text"}
-
-// secretKeys stand before "key" where it is a secret.
-var secretKeys = []string{
-	"api", "access", "private", "secret", "auth", "account", "signing", "encryption", "license", "subscription", "storage", "master", "service",
-	"wandb", "comet", "neptune", "openai", "azure", "aws",
+// seek has a secret taken out wherever it stands.
+func (r *Redactor) seek(secret, mark string) {
+	parts := []string{secret}
+	if _, password, ok := strings.Cut(secret, ":"); ok { // of user information
+		parts = append(parts, password)
+	}
+	if strings.ContainsAny(secret, "\n") {
+		parts = append(parts, strings.Fields(secret)...) // the lines of a PEM block
+	}
+	for _, part := range parts {
+		if part = strings.TrimSpace(part); !isDistinct(part) {
+			continue
+		}
+		for _, form := range encodings(part) {
+			if len(form) >= minKnown && r.known[form] == "" {
+				r.known[form] = mark
+				r.replacer = nil
+			}
+		}
+	}
 }
 
-// secretEndings end a name in one word: PGPASSWORD.
-var secretEndings = []string{"password", "passwd", "passphrase", "apikey", "secret"}
-
-// namesSecret tells whether a name is that of a secret's value: `api_key`,
-// `HF_TOKEN`, `--password`; not `max_tokens`, `tokenizer` or `pad_token_id`.
-func namesSecret(name string) bool {
-	parts := words.FindAllString(strings.TrimPrefix(name, "-D"), -1)
-	for i := range parts {
-		parts[i] = strings.ToLower(strings.Trim(parts[i], "_-.:=\"' \t\n"))
+// encodings are the forms in which a secret appears elsewhere: as it is, in a
+// URL, in JSON, and in base64 from each of three places of the text before it.
+func encodings(secret string) []string {
+	forms := []string{secret, url.QueryEscape(secret), url.PathEscape(secret)}
+	if quoted, err := json.Marshal(secret); err == nil {
+		forms = append(forms, strings.Trim(string(quoted), `"`))
 	}
-	if len(parts) == 0 {
-		return false
+	for before := range 3 {
+		text := strings.Repeat("\x00", before) + secret
+		// Characters that neighbours of the secret have a part in are left out.
+		from, to := (before*8+5)/6, len(text)*8/6
+		for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+			forms = append(forms, encoding.EncodeToString([]byte(text))[from:to])
+		}
 	}
-	last, before := parts[len(parts)-1], ""
-	if len(parts) > 1 {
-		before = parts[len(parts)-2]
-	}
-	switch last {
-	case "token":
-		return !slices.Contains(textTokens, before)
-	case "key":
-		return slices.Contains(secretKeys, before)
-	case "apikey", "accesskey", "secretkey", "privatekey", "authtoken", "accesstoken", "apitoken",
-		"password", "passwd", "passphrase", "pass", "pwd", "pw", "secret", "credential", "credentials", "cookie", "auth":
-		return true
-	}
-	return slices.ContainsFunc(secretEndings, func(ending string) bool { return strings.HasSuffix(last, ending) })
+	return forms
 }
 
-func (r *redactor) mark(secret string) string {
-	r.count++
-	if len(r.key) == 0 {
-		return "<redacted>"
+// withoutKnown takes out what is known to be a secret, and the beginning of it
+// where a text was cut off.
+func (r *Redactor) withoutKnown(s string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.known) == 0 {
+		return s
 	}
-	mac := hmac.New(sha256.New, r.key)
-	mac.Write([]byte(secret))
-	return "<redacted hmac-sha256:" + hex.EncodeToString(mac.Sum(nil)[:8]) + ">"
+	if r.replacer == nil {
+		pairs := make([]string, 0, 2*len(r.known))
+		// Of two that begin at the same place the longer counts.
+		for _, secret := range slices.SortedFunc(maps.Keys(r.known), longerFirst) {
+			pairs = append(pairs, secret, r.known[secret])
+		}
+		r.replacer = strings.NewReplacer(pairs...)
+	}
+	s = r.replacer.Replace(s)
+	if cut, ok := strings.CutSuffix(s, "…"); ok {
+		return r.withoutBeginning(cut) + "…"
+	}
+	return s
 }
 
-// argv redacts a command line: besides what text finds, the value of an option
-// whose name tells a secret.
-func (r *redactor) argv(argv []string) []string {
+func longerFirst(a, b string) int {
+	return cmp.Or(cmp.Compare(len(b), len(a)), strings.Compare(a, b))
+}
+
+// withoutBeginning takes out the first part of a secret that s ends with.
+func (r *Redactor) withoutBeginning(s string) string {
+	longest, mark := 0, ""
+	for secret, its := range r.known {
+		for n := min(len(secret)-1, len(s)); n > longest && n >= minKnown/2; n-- {
+			if strings.HasSuffix(s, secret[:n]) {
+				longest, mark = n, its
+			}
+		}
+	}
+	return s[:len(s)-longest] + mark
+}
+
+// Argv gives a command line without secrets: besides what Text finds, the value
+// of an option whose name tells a secret.
+func (r *Redactor) Argv(argv []string) []string {
 	clean := make([]string, len(argv))
 	secretFollows := false
 	for i, argument := range argv {
-		isOption := strings.HasPrefix(argument, "-")
 		name, value, hasValue := strings.Cut(argument, "=")
 		switch {
-		case secretFollows && !isOption:
+		case secretFollows && !isOption(argument) && argument != "" && !IsRedacted(argument):
 			clean[i] = r.mark(argument)
-		case i > 0 && userOption.MatchString(argv[i-1]+" "+argument) && !userOption.MatchString(argv[i-1]):
-			user, password, _ := strings.Cut(argument, ":")
-			clean[i] = user + ":" + r.mark(password)
-		case isOption && hasValue && value != "" && namesSecret(name):
-			clean[i] = name + "=" + r.mark(value)
+		case i > 0 && isUserOption(argv[i-1]):
+			clean[i] = r.userAndPassword(argument)
+		case hasValue && isName(name):
+			clean[i] = name + "=" + r.Named(name, value)
 		default:
-			clean[i] = r.text(argument)
+			clean[i] = r.Text(argument)
 		}
-		secretFollows = isOption && !hasValue && namesSecret(argument)
+		secretFollows = strings.HasPrefix(argument, "-") && !hasValue && namesSecret(argument)
 	}
 	return clean
 }
 
-// value redacts every string in a decoded JSON value.
-func (r *redactor) value(v any) any {
+// userAndPassword gives "name:password" without the latter.
+func (r *Redactor) userAndPassword(argument string) string {
+	user, password, ok := strings.Cut(argument, ":")
+	if !ok || IsRedacted(argument) || isOwner(user, password) {
+		return r.Text(argument)
+	}
+	return user + ":" + r.mark(password)
+}
+
+var (
+	option = regexp.MustCompile(`^--?[A-Za-z][A-Za-z-]*(?:=.*)?$`)
+	name   = regexp.MustCompile(`^-{0,2}[A-Za-z_][A-Za-z0-9_.-]*$`)
+)
+
+func isOption(argument string) bool { return option.MatchString(argument) }
+
+func isName(text string) bool { return name.MatchString(text) }
+
+// isUserOption tells whether "name:password" follows, as curl(1) has it.
+func isUserOption(argument string) bool {
+	return slices.Contains([]string{"-u", "--user", "--proxy-user", "-U"}, argument)
+}
+
+// Value takes the secrets out of every string in a decoded JSON value, in
+// place, and of every number whose name tells a secret.
+func (r *Redactor) Value(name string, v any) any {
 	switch v := v.(type) {
 	case string:
-		return r.text(v)
+		return r.Named(name, v)
+	case json.Number:
+		if namesSecret(name) {
+			return r.mark(v.String())
+		}
 	case []any:
 		for i := range v {
-			v[i] = r.value(v[i])
+			v[i] = r.Value(name, v[i])
 		}
 	case map[string]any:
-		for name, inner := range v {
-			if text, ok := inner.(string); ok && namesSecret(name) && text != "" {
-				v[name] = r.mark(text)
-			} else {
-				v[name] = r.value(inner)
-			}
+		for inner := range v {
+			v[inner] = r.Value(cmp.Or(secretOf(name), inner), v[inner])
 		}
 	}
 	return v
 }
 
-// Redact gives text without secrets; see Command.RedactionKey for key.
-func Redact(text string, key []byte) string { return (&redactor{key: key}).text(text) }
+// secretOf is name if it tells a secret: so does then all that is below it.
+func secretOf(name string) string {
+	if namesSecret(name) {
+		return name
+	}
+	return ""
+}

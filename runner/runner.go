@@ -45,8 +45,9 @@ type Command struct {
 	// Hashing, unless nil, is told a few times a second how many bytes of how
 	// many are hashed, while Run does so after the command's end.
 	Hashing func(done, total int64)
-	// RedactionKey makes marks of redacted values comparable; nil does not.
-	RedactionKey []byte
+	// Redactor takes out the secrets of arguments, variables, calls and texts.
+	// Names of files stay: whoever passes the Observation on sees to them.
+	Redactor *Redactor
 }
 
 // watch is one run under way.
@@ -62,7 +63,7 @@ type watch struct {
 	arguments int       // bytes of those of processes
 	network   map[string]bool
 	gaps      []string
-	redact    *redactor
+	redact    *Redactor
 	own       []string
 	loaded    map[trace.FileID]bool // programs whose loaders are filed
 	// unprivileged are programs that ran without the rights of their files.
@@ -95,14 +96,18 @@ func Run(ctx context.Context, command Command) (*Observation, error) {
 	if err != nil {
 		return nil, err
 	}
+	if command.Redactor == nil {
+		command.Redactor = &Redactor{}
+	}
+	command.Redactor.Learn(command.Argv, command.Environ)
 	cache := newDigestCache(command.CacheDir)
 	w := &watch{
 		command: command, files: newCollector(), network: map[string]bool{}, loaded: map[trace.FileID]bool{}, unprivileged: map[string]bool{},
-		redact: &redactor{key: command.RedactionKey}, signals: catchSignals(),
+		redact: command.Redactor, signals: catchSignals(),
 	}
 	defer w.signals.stop()
 	o := &Observation{
-		InvocationID: invocation.String(), Argv: w.redact.argv(command.Argv), WorkingDirectory: directory,
+		InvocationID: invocation.String(), Argv: w.redact.Argv(command.Argv), WorkingDirectory: directory,
 		StillRunning: []int{}, Capture: Capture{Reasons: []string{}, Notes: []string{}, Degraded: []string{}},
 	}
 	for _, own := range command.Own {
@@ -203,9 +208,8 @@ func (w *watch) observe(o *Observation) (observer *python.Observer, environ []st
 		o.Observer = "none: switched off"
 		return nil, environ, closeObserver
 	}
-	dir, err := os.MkdirTemp("", "convrun-observer-")
+	dir, closeObserver, err := privateFolder()
 	if err == nil {
-		closeObserver = func() { os.RemoveAll(dir) }
 		observer, err = python.NewObserver(dir)
 	}
 	if err != nil {

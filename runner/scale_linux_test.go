@@ -181,7 +181,7 @@ func TestManyEndpoints(t *testing.T) {
 // TestMoreFilesThanAreKept fills the list of files up, and goes on.
 func TestMoreFilesThanAreKept(t *testing.T) {
 	known := filepath.Join(t.TempDir(), "known")
-	w := &watch{files: newCollector(), redact: &redactor{}, hash: newHasher(newDigestCache(""))}
+	w := &watch{files: newCollector(), redact: &Redactor{}, hash: newHasher(newDigestCache(""))}
 	defer w.hash.finish()
 	defer w.hash.hurryAll(nil)
 	open := func(path string, access trace.Access, mode uint32) *record {

@@ -6,7 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"unicode/utf8"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 
@@ -187,27 +187,80 @@ func withoutParts(artifacts []provenance.Artifact) []provenance.Artifact {
 	})
 }
 
-// Bounds on the scripts whose text goes into the log, in bytes.
+// Bounds on the scripts whose text goes into the log, in bytes: of one, of all
+// together, and of a notebook, whose pictures are left out.
 const (
-	maxScript  = 64 << 10
-	maxScripts = 256 << 10
+	maxScript   = 64 << 10
+	maxScripts  = 256 << 10
+	maxNotebook = 8 << 20
 )
 
-// scriptTexts reads the user's own scripts that the run read, bounded, secrets
-// taken out. A script that has changed since it was read is left out.
-func scriptTexts(o *runner.Observation, key []byte) map[string]string {
-	texts := map[string]string{}
+// scriptTexts reads the user's own scripts that the run read, those first that
+// the command line names, bounded, secrets taken out.
+func scriptTexts(o *runner.Observation, redactor *runner.Redactor) map[string]provenance.ScriptText {
+	texts := map[string]provenance.ScriptText{}
 	left := maxScripts
-	for _, file := range o.Files {
-		if file.Class != runner.Code || !file.Read || file.Written || file.SHA256 == "" || file.Size > int64(min(maxScript, left)) {
-			continue
+	for _, named := range []bool{true, false} {
+		for _, file := range o.Files {
+			if file.Class != runner.Code || !file.Read || isNamed(o, file.Path) != named {
+				continue
+			}
+			text, err := scriptText(file, left)
+			if err != nil {
+				texts[file.Path] = provenance.ScriptText{Text: provenance.Unknown + "left out: " + err.Error()}
+				continue
+			}
+			left -= len(text.Text)
+			text.Text = redactor.Text(text.Text)
+			texts[file.Path] = text
 		}
-		data, err := os.ReadFile(file.Path)
-		if err != nil || !utf8.Valid(data) || digest.FromBytes(data).Encoded() != file.SHA256 {
-			continue
-		}
-		left -= len(data)
-		texts[file.Path] = runner.Redact(string(data), key)
 	}
 	return texts
+}
+
+// isNamed tells whether the command line names a file.
+func isNamed(o *runner.Observation, path string) bool {
+	return slices.ContainsFunc(o.Argv, func(argument string) bool {
+		return argument == path || filepath.Join(o.WorkingDirectory, argument) == path
+	})
+}
+
+// scriptText reads a script of at most left bytes, unless it has changed since
+// the run read it. Of a large notebook it takes the cells' sources.
+func scriptText(file runner.File, left int) (provenance.ScriptText, error) {
+	var none provenance.ScriptText
+	isNotebook, limit := strings.HasSuffix(file.Path, ".ipynb"), int64(min(maxScript, left))
+	switch {
+	case file.SHA256 == "":
+		return none, errors.New("it has no digest")
+	case file.Written:
+		return none, errors.New("the run wrote it, too")
+	case file.Size > limit && !(isNotebook && file.Size <= maxNotebook):
+		return none, tooLarge(file.Size, limit)
+	}
+	data, err := readRegular(file.Path, max(file.Size, 1))
+	if err != nil {
+		return none, err
+	}
+	if digest.FromBytes(data).Encoded() != file.SHA256 {
+		return none, errors.New("it has changed since the run read it")
+	}
+	text, encoding, err := runner.ScriptText(data)
+	if err != nil {
+		return none, err
+	}
+	if isNotebook && file.Size > limit {
+		encoding += ", the sources of the cells only"
+		if text, err = runner.NotebookSources([]byte(text)); err != nil {
+			return none, err
+		}
+	}
+	if int64(len(text)) > limit {
+		return none, tooLarge(int64(len(text)), limit)
+	}
+	return provenance.ScriptText{Text: text, Encoding: encoding}, nil
+}
+
+func tooLarge(size, limit int64) error {
+	return fmt.Errorf("it has %d bytes, and there is room for %d", size, limit)
 }

@@ -81,7 +81,11 @@ func runConversion(ctx context.Context, options runOptions, argv []string) error
 	}
 	release := holdSignals()
 	defer release()
-	command, hashing := options.command(argv), progress{to: os.Stderr}
+	redactor, err := runner.NewRedactor(redactionKey(), config.redact)
+	if err != nil {
+		return err
+	}
+	command, hashing := options.command(argv, redactor), progress{to: os.Stderr}
 	if !options.quiet && term.IsTerminal(int(os.Stderr.Fd())) {
 		command.Hashing = hashing.show
 	}
@@ -100,7 +104,7 @@ func runConversion(ctx context.Context, options runOptions, argv []string) error
 		}
 		return withStatus(observation.ExitCode, err)
 	}
-	return childFirst(observation, logRun(ctx, options, config, meta, observation, release))
+	return childFirst(observation, logRun(ctx, options, config, meta, observation, redactor, release))
 }
 
 // holdSignals lets no ^C end convrun between the command's end and the moment
@@ -116,7 +120,7 @@ func holdSignals() (release func()) {
 }
 
 // logRun writes and signs the log of a run that has ended.
-func logRun(ctx context.Context, options runOptions, config configuration, meta provenance.Meta, o *runner.Observation, release func()) (err error) {
+func logRun(ctx context.Context, options runOptions, config configuration, meta provenance.Meta, o *runner.Observation, redactor *runner.Redactor, release func()) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("internal error while writing the log: %v\n%s", r, debug.Stack())
@@ -132,13 +136,14 @@ func logRun(ctx context.Context, options runOptions, config configuration, meta 
 	addUntouched(o, frozen)
 	addCanonical(artifacts, frozen)
 	o.Capture.Notes = append(o.Capture.Notes, addFolding(o, artifacts, frozen)...)
-	meta.Scripts = scriptTexts(o, redactionKey())
-	meta.Responsible = responsiblePerson(config.responsible, o.Source.Name, o.Source.Email, o.Host.User)
+	meta.Scripts = scriptTexts(o, redactor)
+	meta.Responsible = responsiblePerson(config.responsible, o.Source, o.Host.User)
 	meta.Missing = missingOutputs(options.outputs)
 	places := placesOf(o, artifacts, meta, options.log)
 	meta.Supersedes = places.replaced()
 
 	statement := provenance.New(o, artifacts, meta)
+	redact(&statement, redactor)
 	payload, err := statement.Payload()
 	if err != nil {
 		return err
@@ -158,6 +163,20 @@ func logRun(ctx context.Context, options runOptions, config configuration, meta 
 		announce(places, &statement)
 	}
 	return nil
+}
+
+// redact takes every secret out of a log. What the first pass finds in one
+// place the second one takes out of all others.
+func redact(statement *provenance.Statement, redactor *runner.Redactor) {
+	statement.Redact(redactor.Named)
+	count := &statement.Predicate.Capture.Redactions
+	statement.Redact(func(name, text string) string {
+		clean := redactor.Named(name, text)
+		if runner.IsRedacted(clean) {
+			*count++
+		}
+		return clean
+	})
 }
 
 // announce is the one line at the end of a run.
@@ -270,10 +289,10 @@ func fileType(mode os.FileMode) string {
 }
 
 // command is what the runner needs to know.
-func (options runOptions) command(argv []string) runner.Command {
+func (options runOptions) command(argv []string, redactor *runner.Redactor) runner.Command {
 	command := runner.Command{
 		Argv: argv, Environ: rawEnviron(), Method: options.method, NoObserver: options.observe == "off",
-		Inputs: options.inputs, Outputs: options.outputs, Grace: descendantGrace, RedactionKey: redactionKey(),
+		Inputs: options.inputs, Outputs: options.outputs, Grace: descendantGrace, Redactor: redactor,
 	}
 	if dir, err := cacheDir(); err == nil {
 		command.Own = append(command.Own, dir)

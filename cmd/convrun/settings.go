@@ -13,6 +13,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/convrun/convrun/provenance"
+	"github.com/convrun/convrun/runner"
 )
 
 // settings are what configuration files may say. A project's file can name the
@@ -23,6 +24,9 @@ type settings struct {
 	Context     map[string]string `toml:"context"`
 	// Key is the private key to sign with: in the user's own file only.
 	Key string `toml:"key"`
+	// Redact are regular expressions of further secrets: not in a project's
+	// file, which could take out with them what speaks against it.
+	Redact []string `toml:"redact"`
 }
 
 const (
@@ -40,6 +44,7 @@ type sourced struct{ value, source string }
 type configuration struct {
 	model, responsible, key sourced
 	context                 map[string]string
+	redact                  []string
 	used                    []provenance.ResourceDescriptor
 }
 
@@ -76,6 +81,13 @@ func (c *configuration) add(path, role string, mustExist bool) error {
 	if role == "project" && s.Key != "" {
 		return withHint(fmt.Errorf("read configuration %s: a project's file cannot choose the key", path), "put key = … into the user's own configuration, or use --key")
 	}
+	if role == "project" && s.Redact != nil {
+		return withHint(fmt.Errorf("read configuration %s: a project's file cannot choose what is left out of the log", path), "put redact = … into the user's own configuration")
+	}
+	if _, err := runner.NewRedactor(nil, s.Redact); err != nil {
+		return fmt.Errorf("read configuration %s: %w", path, err)
+	}
+	c.redact = append(c.redact, s.Redact...)
 	source := "configuration " + path
 	for _, field := range []struct {
 		to    *sourced
@@ -124,7 +136,7 @@ func splitModel(text string) (id, version string, err error) {
 }
 
 // responsiblePerson is the flag's or a file's, else git's, else the user's.
-func responsiblePerson(configured sourced, gitName, gitEmail, account string) provenance.Responsible {
+func responsiblePerson(configured sourced, git runner.Source, account string) provenance.Responsible {
 	switch {
 	case configured.value != "":
 		if address, err := mail.ParseAddress(configured.value); err == nil {
@@ -135,11 +147,11 @@ func responsiblePerson(configured sourced, gitName, gitEmail, account string) pr
 			return provenance.Responsible{Name: name, Email: address.Address, Source: configured.source}
 		}
 		return provenance.Responsible{Name: configured.value, Email: provenance.Unknown + "not given", Source: configured.source}
-	case gitName != "":
-		if gitEmail == "" {
-			gitEmail = provenance.Unknown + "git has no user.email"
+	case git.Name != "":
+		if git.Email == "" {
+			git.Email = provenance.Unknown + "git has no user.email"
 		}
-		return provenance.Responsible{Name: gitName, Email: gitEmail, Source: "git config"}
+		return provenance.Responsible{Name: git.Name, Email: git.Email, Source: git.NameFrom}
 	case account != "":
 		return provenance.Responsible{Name: account, Email: provenance.Unknown + "not given", Source: "operating system user"}
 	}

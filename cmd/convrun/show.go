@@ -92,11 +92,17 @@ func show(out io.Writer, log *openedLog) error {
 	for _, finding := range p.Findings {
 		line(finding.Severity, "%s: %s", finding.ID, finding.Message)
 	}
+	if ci := p.Environment.CI; ci != nil {
+		line("job", "%s, %s", ci.Service, ci.Run)
+	}
 	capture := "complete"
 	if !p.Capture.Complete {
 		capture = "incomplete: " + strings.Join(p.Capture.Reasons, "; ")
 	}
 	line("capture", "%s, %s", p.Capture.Method, capture)
+	if n := p.Capture.Redactions; n > 0 {
+		line("redacted", "secrets were taken out of %d texts", n)
+	}
 	for _, note := range p.Capture.Notes {
 		line("note", "%s", note)
 	}

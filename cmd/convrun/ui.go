@@ -8,14 +8,18 @@ import (
 	"strings"
 
 	"github.com/convrun/convrun/printable"
+	"github.com/convrun/convrun/runner"
 )
 
 // The voice of convrun: `convrun: error: …` and `convrun: hint: …` on standard
 // error, lower case, no full stop. Everything goes through printable, since
-// file names, arguments and logs may hold control characters.
+// file names, arguments and logs may hold control characters, and without the
+// secrets that it may hold: a CI job's output is read by many.
 
 func say(w io.Writer, kind, format string, args ...any) {
-	text := printable.String(strings.TrimRight(fmt.Sprintf(format, args...), "\n"))
+	var redactor runner.Redactor
+	redactor.Learn(os.Args, os.Environ())
+	text := printable.String(redactor.Text(strings.TrimRight(fmt.Sprintf(format, args...), "\n")))
 	if kind != "" {
 		kind += ": "
 	}

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -61,7 +62,12 @@ func packagesAnnex(list []provenance.Package) Section {
 func machineAnnex(e provenance.Environment) Section {
 	s := Section{Number: annexMachine, Title: "Machine and settings"}
 	s.Blocks = append(s.Blocks, Block{Facts: []Fact{
+		{"C library", Cell{{value(orWhy(e.OS.Libc, "unknown: not recorded"))}}},
+		{"Cores", Cell{{words(cores(e.CPU))}}},
 		{"Processor features", Cell{codeList(e.CPU.Features, "unknown: no feature is recorded")}},
+		{"Limits of control groups", controlGroups(e.Limits)},
+		{"Container image", Cell{{value(orWhy(e.ContainerImage, "unknown: not recorded"))}}},
+		{"Time zone", Cell{{value(orWhy(e.TimeZone, "unknown: not recorded"))}}},
 		{"Environment variables withheld", Cell{
 			{words(count(len(e.WithheldVariables), "name") + " without value, because values may be secret")},
 			codeList(e.WithheldVariables, "none: no variable was withheld"),
@@ -70,11 +76,49 @@ func machineAnnex(e provenance.Environment) Section {
 	}})
 	s.Blocks = append(s.Blocks, settings("Numeric settings, as the framework had them at its end", "unknown: no numeric setting is recorded", e.Numerics)...)
 	s.Blocks = append(s.Blocks, settings("Environment variables", "none: no variable of the allow-list was set", e.Variables)...)
+	s.Blocks = append(s.Blocks, settings("Locale", "unknown: not recorded", e.Locale)...)
+	s.Blocks = append(s.Blocks, job(e.CI)...)
 	s.Blocks = append(s.Blocks, interpreters(e.Interpreters)...)
 	if len(e.Libraries) == 0 {
 		return appended(s, paragraph("No shared library outside packages is recorded."))
 	}
 	return appended(s, Block{Table: &Table{"Shared libraries that belong to no Python package", fileColumns, each(e.Libraries, fileRow("library"))}})
+}
+
+func cores(c provenance.CPU) string {
+	text := count(c.Cores, "logical core") + " online"
+	for _, n := range []struct {
+		cores int
+		what  string
+	}{{c.PhysicalCores, "physical"}, {c.UsableCores, "usable by the command"}} {
+		if n.cores > 0 {
+			text += fmt.Sprintf(", %d %s", n.cores, n.what)
+		} else {
+			text += ", unknown: how many " + n.what
+		}
+	}
+	return text
+}
+
+func controlGroups(l *provenance.Limits) Cell {
+	if l == nil {
+		return Cell{{value("unknown: not recorded")}}
+	}
+	return Cell{{words("version "), value(l.ControlGroups)}, {words("processors: "), value(l.CPUs)}, {words("bytes of memory: "), value(l.Memory)}}
+}
+
+// job is the job of a continuous-integration service.
+func job(ci *provenance.CI) []Block {
+	if ci == nil {
+		return []Block{paragraph("No continuous-integration service said that it ran this.")}
+	}
+	return []Block{
+		paragraph("The run was part of a job, as environment variables say, which anybody can set:"),
+		{Facts: []Fact{
+			{"Service", Cell{{value(ci.Service)}}}, {"Run", Cell{{monoValue(ci.Run)}}}, {"Repository", Cell{{monoValue(ci.Repository)}}}, {"Commit", Cell{{monoValue(ci.Commit)}}},
+			{"Branch or tag", Cell{{monoValue(ci.Ref)}}}, {"Workflow", Cell{{monoValue(ci.Workflow)}}}, {"Job", Cell{{monoValue(ci.Job)}}},
+		}},
+	}
 }
 
 func appended(s Section, b Block) Section {
@@ -111,7 +155,7 @@ func interpreters(list []provenance.Interpreter) []Block {
 		return []Block{paragraph("No Python interpreter ran.")}
 	}
 	rows := each(list, func(i provenance.Interpreter) Row {
-		return Row{Cells: []Cell{{{monoValue(i.Executable)}}, {{value(i.Implementation), words(" "), value(i.Version)}}, {{value(i.Compiler)}}, digestLines(i.Digest, nil)}}
+		return Row{Cells: []Cell{{{monoValue(i.Executable)}}, {{value(i.Implementation), words(" "), value(i.Version)}, {value(orWhy(i.Build, "unknown: the build was not recorded"))}}, {{value(i.Compiler)}}, digestLines(i.Digest, nil)}}
 	})
 	return []Block{{Table: &Table{"Interpreters", []string{"Program", "Version", "Compiler", "Digest"}, rows}}}
 }
@@ -132,6 +176,7 @@ func scriptsAnnex(list []provenance.Script) Section {
 			{"Name", Cell{{monoValue(orWhy(script.Name, "unknown: the script has no name in the log"))}}},
 			{"URI", Cell{{monoValue(orWhy(script.URI, "unknown: not recorded"))}}},
 			{"Digest", digestLines(script.Digest, nil)},
+			{"Encoding of the file", Cell{{value(orWhy(script.Encoding, "unknown: not recorded"))}}},
 		}}}
 		if hasText(script.Text) {
 			part.Blocks = append(part.Blocks, Block{Code: &Code{Language: orWhy(language, "text"), Text: script.Text}})

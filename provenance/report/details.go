@@ -139,6 +139,9 @@ func scripts(c provenance.Converter) Section {
 			Block{Paragraph: Text{words("Their text is in "), see(annexScriptText), words(".")}})
 	}
 	s.Blocks = append(s.Blocks, Block{Facts: []Fact{{"Version control", Cell{{words(sourceState(c.Source))}}}}})
+	if c.Source.Diff != nil {
+		s.Blocks = append(s.Blocks, Block{Table: &Table{"How files differed from the commit", fileColumns, []Row{fileRow("difference")(*c.Source.Diff)}}})
+	}
 	return s
 }
 
@@ -436,6 +439,7 @@ func capture(c provenance.Capture) Section {
 			{"Events lost", Cell{{words(strconv.Itoa(c.Dropped))}}},
 			{"Observer of converter calls", Cell{{value(c.Observer)}}},
 			{"Digests taken from the cache", Cell{{words(strconv.Itoa(c.CachedDigests) + ", of package and system files only")}}},
+			{"Secrets", Cell{{words("taken out of " + count(c.Redactions, "text"))}}},
 			{"Recorded by", append(Cell{{words("convrun "), value(c.Convrun.Version)}}, digestLines(c.Convrun.Digest, nil)...)},
 			{"Configuration", configuration},
 		}},

@@ -255,7 +255,7 @@ func sourceState(s provenance.Source) string {
 			dirty = "files differed from it"
 		}
 	}
-	return s.VCS + ", commit " + orWhy(s.Commit, "unknown: not recorded") + ", remote " + orWhy(s.Remote, "unknown: not recorded") + ", " + dirty
+	return s.VCS + ", commit " + orWhy(s.Commit, "unknown: not recorded") + ", branch " + orWhy(s.Branch, "unknown: not recorded") + ", remote " + orWhy(s.Remote, "unknown: not recorded") + ", " + dirty
 }
 
 func environment(e provenance.Environment) []Text {

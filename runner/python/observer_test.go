@@ -390,6 +390,11 @@ const surroundings = "import sys; print(sys.path); print([n for n in ('ast', 'in
 func TestEveryPythonStarts(t *testing.T) {
 	for version, python := range pythons(t) {
 		t.Run(version, func(t *testing.T) {
+			said, err := exec.Command(python, "-c", "import platform; print(' '.join(platform.python_build()))").Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			build := strings.TrimSpace(string(said))
 			for _, environ := range [][]string{nil, {"PYTHONPATH="}, {"PYTHONPATH=:/nowhere"}, {"PYTHONPATH=/nowhere:"}, {"PYTHONPATH=relative"}, {"PYTHONVERBOSE="}} {
 				if slices.Equal(environ, []string{"PYTHONPATH="}) && !atLeast(version, 0) {
 					continue // there, an empty variable is the working directory
@@ -402,6 +407,9 @@ func TestEveryPythonStarts(t *testing.T) {
 				i := record.Interpreters[0]
 				if i.Executable != python || !strings.HasPrefix(i.Version, version) || i.Implementation != "cpython" || i.Compiler == "" || i.Prefix == "" || i.BasePrefix == "" || i.PID == 0 {
 					t.Errorf("interpreter %+v", i)
+				}
+				if strings.ReplaceAll(i.Build, ",", "") != build {
+					t.Errorf("built from %q, platform.python_build says %q", i.Build, build)
 				}
 				if old := strings.Contains(strings.Join(record.Problems, ""), "too old"); old == atLeast(version, 8) || len(record.Problems) > 1 {
 					t.Errorf("problems %q", record.Problems)

@@ -132,7 +132,9 @@ type Interpreter struct {
 	// Implementation is sys.implementation.name: "cpython", "pypy".
 	Implementation string `json:"implementation"`
 	Version        string `json:"version"`
-	Compiler       string `json:"compiler"`
+	// Build names the source that it was built from, and when.
+	Build    string `json:"build"`
+	Compiler string `json:"compiler"`
 	// Executable is sys.executable; Prefix differs from BasePrefix in a
 	// virtual environment.
 	Executable string `json:"executable"`
@@ -184,12 +186,13 @@ type line struct {
 	Kind string `json:"kind"`
 	PID  int    `json:"pid"`
 	// interpreter
-	Implementation string `json:"implementation"`
-	Version        string `json:"version"`
-	Compiler       string `json:"compiler"`
-	Executable     string `json:"executable"`
-	Prefix         string `json:"prefix"`
-	BasePrefix     string `json:"base_prefix"`
+	Implementation   string `json:"implementation"`
+	Version          string `json:"version"`
+	Compiler         string `json:"compiler"`
+	InterpreterBuild string `json:"interpreter_build"`
+	Executable       string `json:"executable"`
+	Prefix           string `json:"prefix"`
+	BasePrefix       string `json:"base_prefix"`
 	// start
 	ID        int64          `json:"id"`
 	Time      string         `json:"time"`
@@ -307,7 +310,7 @@ func (c *collector) add(file *processFile, l line) {
 	switch l.Kind {
 	case "interpreter":
 		c.interpreters = append(c.interpreters, Interpreter{
-			PID: l.PID, Implementation: l.Implementation, Version: l.Version, Compiler: l.Compiler,
+			PID: l.PID, Implementation: l.Implementation, Version: l.Version, Build: l.InterpreterBuild, Compiler: l.Compiler,
 			Executable: l.Executable, Prefix: l.Prefix, BasePrefix: l.BasePrefix,
 		})
 	case "start":

@@ -82,6 +82,7 @@ class Observer(object):
             "implementation": getattr(getattr(sys, "implementation", None), "name", "cpython"),
             "version": sys.version.split(" ")[0],
             # sys.version is "VERSION (build) \n[compiler]".
+            "interpreter_build": sys.version.partition("(")[2].partition(")")[0],
             "compiler": sys.version.rpartition("[")[2].rstrip("]") if "[" in sys.version else "",
             "executable": sys.executable or "",
             "prefix": sys.prefix,
