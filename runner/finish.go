@@ -243,18 +243,31 @@ func (d *digest) describe(file *File) {
 	file.Size, file.SHA256, file.Reason, file.Cached = d.id.Size, d.sha256, d.reason, d.cached
 }
 
-// readPython takes what the observer recorded and finds the distributions
-// behind the files of packages.
-func (w *watch) readPython(o *Observation, observer *python.Observer) {
+// readPackages finds the distributions behind the files that were read.
+func (w *watch) readPackages(o *Observation) {
 	var loaded []python.LoadedFile
+	var removed []string
 	for _, r := range w.files.records {
-		if r.read && !r.written && r.class == Package && r.content != nil {
-			loaded = append(loaded, python.LoadedFile{Path: r.path, SHA256: r.content.wait().sha256})
+		if r.removed {
+			removed = append(removed, r.first)
 		}
+		moved := r.renamed && r.removed // as pip does with what it uninstalls
+		if !r.read || r.written && !moved || r.content == nil || r.class == Runtime || r.class == System {
+			continue
+		}
+		loaded = append(loaded, python.LoadedFile{Path: r.first, SHA256: r.content.wait().sha256, Own: r.class != Package})
 	}
-	var problems []string
-	o.Distributions, problems = python.Distributions(loaded, w.hash.sum)
-	o.Capture.Notes = append(o.Capture.Notes, problems...)
+	found := python.Distributions(loaded, removed, w.hash.sum)
+	for i := range found.Distributions {
+		found.Distributions[i].DirectURL = w.redact.text(found.Distributions[i].DirectURL)
+	}
+	o.Distributions = found.Distributions
+	o.Capture.Notes = append(o.Capture.Notes, found.Problems...)
+}
+
+// readPython takes what the observer recorded.
+func (w *watch) readPython(o *Observation, observer *python.Observer) {
+	w.readPackages(o)
 	if observer == nil {
 		return
 	}
