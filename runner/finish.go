@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/convrun/convrun/runner/hub"
 	"github.com/convrun/convrun/runner/python"
 	"github.com/convrun/convrun/runner/trace"
 )
@@ -21,7 +22,8 @@ func (w *watch) finish(ctx context.Context, o *Observation, observer *python.Obs
 	w.declareOutputs()
 	outputs := w.states()
 	w.hash.hurryAll(w.command.Hashing)
-	w.readPython(o, observer) // beside the hashing of the outputs
+	w.readPackages(o) // beside the hashing of the outputs
+	w.readPython(o, observer)
 	w.readWatcher(o)
 	o.Host = readHost(ctx, w.command.Environ, w.redact)
 	w.hash.finish()
@@ -37,6 +39,7 @@ func (w *watch) finish(ctx context.Context, o *Observation, observer *python.Obs
 	}
 	slices.SortFunc(o.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
 	w.gaps = append(w.gaps, withoutDigest(o.Files)...)
+	o.Hubs = hub.Sources(hubFiles(o.Files), w.command.Environ)
 	for i := range w.processes {
 		w.processes[i].Argv = w.redact.argv(w.processes[i].Argv)
 		if content := w.programs[i].content; content != nil {
@@ -200,7 +203,7 @@ func (w *watch) file(r *record, after *digest) (file File, ok bool) {
 		file.Class = Output
 		if isCache(r.path) {
 			file.Class = Cache
-			if installed(w.class.class(r.path, false)) {
+			if isInstalled(w.class.class(r.path, false)) {
 				file.Class = InstalledCache
 			}
 		}
@@ -243,31 +246,8 @@ func (d *digest) describe(file *File) {
 	file.Size, file.SHA256, file.Reason, file.Cached = d.id.Size, d.sha256, d.reason, d.cached
 }
 
-// readPackages finds the distributions behind the files that were read.
-func (w *watch) readPackages(o *Observation) {
-	var loaded []python.LoadedFile
-	var removed []string
-	for _, r := range w.files.records {
-		if r.removed {
-			removed = append(removed, r.first)
-		}
-		moved := r.renamed && r.removed // as pip does with what it uninstalls
-		if !r.read || r.written && !moved || r.content == nil || r.class == Runtime || r.class == System {
-			continue
-		}
-		loaded = append(loaded, python.LoadedFile{Path: r.first, SHA256: r.content.wait().sha256, Own: r.class != Package})
-	}
-	found := python.Distributions(loaded, removed, w.hash.sum)
-	for i := range found.Distributions {
-		found.Distributions[i].DirectURL = w.redact.text(found.Distributions[i].DirectURL)
-	}
-	o.Distributions = found.Distributions
-	o.Capture.Notes = append(o.Capture.Notes, found.Problems...)
-}
-
 // readPython takes what the observer recorded.
 func (w *watch) readPython(o *Observation, observer *python.Observer) {
-	w.readPackages(o)
 	if observer == nil {
 		return
 	}

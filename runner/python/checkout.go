@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"path/filepath"
 	"strings"
+
+	"github.com/convrun/convrun/runner/bounded"
 )
 
 // maxRefs bounds a packed-refs file.
@@ -29,21 +31,21 @@ func checkedOut(folder string) string {
 // a further work tree or of a submodule; refs of the former stand in the
 // repository's common folder.
 func headOf(git string) string {
-	if link, err := readBounded(git, maxHeader); err == nil {
+	if link, err := bounded.Read(git, maxHeader); err == nil {
 		place, ok := strings.CutPrefix(strings.TrimSpace(string(link)), "gitdir: ")
 		if !ok {
 			return unknown + git + " does not name a repository"
 		}
 		git = joined(filepath.Dir(git), place)
 	}
-	head, err := readBounded(filepath.Join(git, "HEAD"), maxHeader)
+	head, err := bounded.Read(filepath.Join(git, "HEAD"), maxHeader)
 	if err != nil {
 		return unknown + "HEAD of " + git + " cannot be read"
 	}
 	commit := strings.TrimSpace(string(head))
 	if ref, symbolic := strings.CutPrefix(commit, "ref: "); symbolic {
 		common := git
-		if place, err := readBounded(filepath.Join(git, "commondir"), maxHeader); err == nil {
+		if place, err := bounded.Read(filepath.Join(git, "commondir"), maxHeader); err == nil {
 			common = joined(git, strings.TrimSpace(string(place)))
 		}
 		commit = refOf(common, ref)
@@ -68,11 +70,11 @@ func refOf(git, ref string) string {
 	if !filepath.IsLocal(filepath.FromSlash(ref)) {
 		return ""
 	}
-	if text, err := readBounded(filepath.Join(git, filepath.FromSlash(ref)), maxHeader); err == nil {
+	if text, err := bounded.Read(filepath.Join(git, filepath.FromSlash(ref)), maxHeader); err == nil {
 		return strings.TrimSpace(string(text))
 	}
-	packed, _ := readBounded(filepath.Join(git, "packed-refs"), maxRefs)
-	for line := range lines(packed) {
+	packed, _ := bounded.Read(filepath.Join(git, "packed-refs"), maxRefs)
+	for line := range bounded.Lines(packed) {
 		if commit, ok := bytes.CutSuffix(line, []byte(" "+ref)); ok {
 			return string(commit)
 		}

@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/convrun/convrun/runner/purl"
 )
 
 // malformed stands in place of a digest's algorithm that cannot be read, extra
@@ -89,6 +91,8 @@ type Installed struct {
 	// Unclaimed are the files of no distribution, sorted; those of metadata
 	// folders and the user's own aside.
 	Unclaimed []string
+	// Holders are the distributions of each file, "NAME VERSION".
+	Holders map[string][]string
 	// Problems say what metadata could not be read, sorted.
 	Problems []string
 }
@@ -116,7 +120,12 @@ func Distributions(files []LoadedFile, removed []string, sum func(path string) (
 	}
 	s.claimExtra()
 	s.claimArchives()
-	result := Installed{Unclaimed: s.unclaimed()}
+	result := Installed{Unclaimed: s.unclaimed(), Holders: map[string][]string{}}
+	for path, file := range s.wanted {
+		for _, f := range file.owners {
+			result.Holders[path] = append(result.Holders[path], f.name+" "+f.version)
+		}
+	}
 	for _, found := range s.found {
 		result.Distributions = append(result.Distributions, found.distribution())
 	}
@@ -171,7 +180,7 @@ func (f *found) distribution() Distribution {
 	slices.Sort(f.missing)
 	slices.Sort(f.shared)
 	d := Distribution{
-		Name: Normalise(f.name), Spelled: f.name, Version: f.version, PURL: purl(f.name, f.version),
+		Name: Normalise(f.name), Spelled: f.name, Version: f.version, PURL: packageURL(f.name, f.version),
 		Location: f.root, Installer: f.installer, DirectURL: f.directURL, Commit: f.commit,
 		Files: len(f.files), Missing: f.missing, Shared: f.shared,
 	}
@@ -255,24 +264,10 @@ func Normalise(name string) string {
 	return strings.ToLower(separators.ReplaceAllString(name, "-"))
 }
 
-// purl is https://github.com/package-url/purl-spec, type pypi. Of the version,
-// what is outside RFC 3986's unreserved characters and ":" is percent-encoded.
-func purl(name, version string) string {
-	result := "pkg:pypi/" + escape(Normalise(name))
-	if !strings.HasPrefix(version, unknown) {
-		result += "@" + escape(version)
+// packageURL is of type pypi; without the version when that is unknown.
+func packageURL(name, version string) string {
+	if strings.HasPrefix(version, unknown) {
+		version = ""
 	}
-	return result
-}
-
-func escape(text string) string {
-	var b strings.Builder
-	for _, c := range []byte(text) {
-		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~:", c) >= 0 {
-			b.WriteByte(c)
-		} else {
-			fmt.Fprintf(&b, "%%%02X", c)
-		}
-	}
-	return b.String()
+	return purl.New("pypi", "", Normalise(name), version)
 }

@@ -415,7 +415,7 @@ func FuzzMetadata(f *testing.F) {
 		if strings.ContainsAny(name+version, "\r\n") || strings.TrimSpace(name) != name || strings.TrimSpace(version) != version {
 			t.Errorf("%q gave %q %q", text, name, version)
 		}
-		if got := purl(name, version); strings.ContainsAny(got, " \n\"<>#?+") {
+		if got := packageURL(name, version); strings.ContainsAny(got, " \n\"<>#?+") {
 			t.Errorf("purl %q", got)
 		}
 		if direct, ok := parseDirectURL(text); ok {

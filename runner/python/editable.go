@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"github.com/convrun/convrun/runner/bounded"
 )
 
 // directURL is what direct_url.json says of where a distribution was installed
@@ -61,7 +63,7 @@ func (d directURL) commit() string {
 // where they are worked on: below what the .pth files and finders in RECORD
 // lead to, or below the folder of direct_url.json when they lead nowhere.
 func (s *scan) claimEditable(f *found, list []byte) {
-	text, err := readBounded(filepath.Join(f.metadata, "direct_url.json"), maxHeader)
+	text, err := bounded.Read(filepath.Join(f.metadata, "direct_url.json"), maxHeader)
 	if err != nil {
 		return
 	}
@@ -102,7 +104,7 @@ func holds(places []string, path string) bool {
 // setuptools' finder maps names to, or the folders that a .pth file names,
 // of which only the modules count that top_level.txt names when there is one.
 func (f *found) places(list []byte) (places []string) {
-	for line := range lines(list) {
+	for line := range bounded.Lines(list) {
 		field, _, ok := cutField(line)
 		name := string(field)
 		if !ok || strings.ContainsRune(name, '/') {
@@ -110,11 +112,11 @@ func (f *found) places(list []byte) (places []string) {
 		}
 		switch {
 		case strings.HasPrefix(name, "__editable__") && strings.HasSuffix(name, "_finder.py"):
-			if text, err := readBounded(filepath.Join(f.root, name), maxHeader); err == nil {
+			if text, err := bounded.Read(filepath.Join(f.root, name), maxHeader); err == nil {
 				places = append(places, finderPlaces(text)...)
 			}
 		case strings.HasSuffix(name, ".pth"):
-			if text, err := readBounded(filepath.Join(f.root, name), maxHeader); err == nil {
+			if text, err := bounded.Read(filepath.Join(f.root, name), maxHeader); err == nil {
 				places = append(places, f.pathPlaces(text)...)
 			}
 		}
@@ -125,7 +127,7 @@ func (f *found) places(list []byte) (places []string) {
 // pathPlaces are the places that a .pth file adds: each line is a folder, or
 // code that starts with "import", https://docs.python.org/3/library/site.html.
 func (f *found) pathPlaces(text []byte) (places []string) {
-	for line := range lines(text) {
+	for line := range bounded.Lines(text) {
 		folder := strings.TrimSpace(string(line))
 		if strings.HasPrefix(folder, "#") || strings.HasPrefix(folder, "import ") || strings.HasPrefix(folder, "import\t") {
 			continue
@@ -134,11 +136,11 @@ func (f *found) pathPlaces(text []byte) (places []string) {
 			folder = filepath.Join(f.root, folder)
 		}
 		folder = filepath.Clean(folder)
-		top, err := readBounded(filepath.Join(f.metadata, "top_level.txt"), maxHeader)
+		top, err := bounded.Read(filepath.Join(f.metadata, "top_level.txt"), maxHeader)
 		if err != nil {
 			places = append(places, folder)
 		}
-		for module := range lines(top) {
+		for module := range bounded.Lines(top) {
 			places = append(places, filepath.Join(folder, filepath.FromSlash(strings.TrimSpace(string(module)))))
 		}
 	}

@@ -4,13 +4,10 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
-	"fmt"
-	"io"
-	"iter"
-	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/convrun/convrun/runner/bounded"
 )
 
 // Bounds of what is read of a distribution's metadata.
@@ -18,50 +15,6 @@ const (
 	maxList   = 64 << 20 // RECORD; that of torch has 2 MB
 	maxHeader = 256 << 10
 )
-
-// readBounded reads a file that must not be larger than limit.
-func readBounded(name string, limit int64) ([]byte, error) {
-	text, size, err := readHead(name, limit)
-	if err == nil && size > limit {
-		return nil, fmt.Errorf("read %s: expected at most %d bytes, found %d", name, limit, size)
-	}
-	return text, err
-}
-
-// readHead reads the first bytes of a file and tells its size.
-func readHead(name string, limit int64) (head []byte, size int64, err error) {
-	// Opening a pipe would wait for ever.
-	info, err := os.Stat(name)
-	if err != nil {
-		return nil, 0, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, 0, fmt.Errorf("read %s: expected a file, found %s", name, info.Mode())
-	}
-	file, err := os.Open(name)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer file.Close()
-	head = make([]byte, min(info.Size(), limit))
-	n, err := io.ReadFull(file, head)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, 0, fmt.Errorf("read %s: %w", name, err)
-	}
-	return head[:n], info.Size(), nil
-}
-
-// lines yields the lines of text that are not empty, without their ends.
-func lines(text []byte) iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) {
-		for line := range bytes.Lines(text) {
-			line = bytes.TrimRight(line, "\r\n")
-			if len(line) > 0 && !yield(line) {
-				return
-			}
-		}
-	}
-}
 
 // parseHash reads what follows the path in a line of RECORD, as
 // https://packaging.python.org/en/latest/specifications/recording-installed-packages/
@@ -150,15 +103,15 @@ func (f *found) readMetadata() (problem string) {
 	case !strings.HasSuffix(f.metadata, ".dist-info"):
 		name = "PKG-INFO"
 	}
-	text, _, err := readHead(filepath.Join(f.metadata, name), maxHeader)
+	text, _, err := bounded.Head(filepath.Join(f.metadata, name), maxHeader)
 	if err != nil && f.unlisted != removedByRun {
 		problem = err.Error()
 	}
 	f.setMetadata(text)
-	if text, err := readBounded(filepath.Join(f.metadata, "INSTALLER"), maxHeader); err == nil {
+	if text, err := bounded.Read(filepath.Join(f.metadata, "INSTALLER"), maxHeader); err == nil {
 		f.installer = shortened(strings.TrimSpace(string(text)))
 	}
-	if text, err := readBounded(filepath.Join(f.metadata, "direct_url.json"), maxHeader); err == nil {
+	if text, err := bounded.Read(filepath.Join(f.metadata, "direct_url.json"), maxHeader); err == nil {
 		if direct, ok := parseDirectURL(text); ok {
 			f.directURL, f.commit = shortened(direct.URL), direct.commit()
 		} else {

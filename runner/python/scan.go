@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/convrun/convrun/runner/bounded"
 )
 
 // maxEntries bounds how much of a folder is looked through for metadata.
@@ -157,7 +159,7 @@ func (s *scan) scanRoot(root string) {
 	var listless []*found
 	for _, entry := range s.metadata[root] {
 		f := &found{root: root, metadata: filepath.Join(root, entry)}
-		list, err := readBounded(filepath.Join(f.metadata, "RECORD"), maxList)
+		list, err := bounded.Read(filepath.Join(f.metadata, "RECORD"), maxList)
 		switch {
 		case err == nil:
 			s.claimRecorded(f, list)
@@ -266,7 +268,7 @@ func (s *scan) claimRecorded(f *found, list []byte) {
 	var path, folder []byte
 	unread := 0
 	own := f.metadata + string(filepath.Separator)
-	for line := range lines(list) {
+	for line := range bounded.Lines(list) {
 		name, rest, ok := cutField(line)
 		if !ok {
 			unread++ // tells no name that a file could be looked for
@@ -307,7 +309,7 @@ func (f *found) findMissing(list []byte) {
 		return
 	}
 	var path []byte
-	for line := range lines(list) {
+	for line := range bounded.Lines(list) {
 		name, _, ok := cutField(line)
 		if !ok || len(name) == 0 || bytes.HasSuffix(name, []byte(".pyc")) {
 			continue
@@ -322,12 +324,12 @@ func (f *found) findMissing(list []byte) {
 // claimInstalled takes the files that pip's record of a legacy installation
 // lists; their paths start from the metadata folder.
 func (s *scan) claimInstalled(f *found) {
-	list, err := readBounded(filepath.Join(f.metadata, "installed-files.txt"), maxList)
+	list, err := bounded.Read(filepath.Join(f.metadata, "installed-files.txt"), maxList)
 	if err != nil {
 		return
 	}
 	f.unlisted = "the distribution has no RECORD, and its list of files no digests"
-	for line := range lines(list) {
+	for line := range bounded.Lines(list) {
 		path := filepath.Join(f.metadata, filepath.FromSlash(string(line)))
 		if file := s.wanted[path]; file != nil && !strings.HasPrefix(path, f.metadata+string(filepath.Separator)) {
 			name, err := filepath.Rel(f.root, path)
@@ -343,8 +345,8 @@ func (s *scan) claimInstalled(f *found) {
 // names, or the distribution's own name when there is none.
 func (s *scan) claimByName(f *found) {
 	modules := map[string]bool{}
-	if text, err := readBounded(filepath.Join(f.metadata, "top_level.txt"), maxHeader); err == nil {
-		for line := range lines(text) {
+	if text, err := bounded.Read(filepath.Join(f.metadata, "top_level.txt"), maxHeader); err == nil {
+		for line := range bounded.Lines(text) {
 			modules[strings.TrimSpace(string(line))] = true
 		}
 	} else {
