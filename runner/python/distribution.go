@@ -82,6 +82,9 @@ type Distribution struct {
 	// Shared are loaded files that another distribution lists too, each with
 	// the other's name behind it: "PATH (NAME VERSION)".
 	Shared []string `json:"shared"`
+	// Removed is set when the run itself removed it, so that name and version
+	// are told from its metadata folder's name alone.
+	Removed bool `json:"removed"`
 }
 
 // Installed is what was found out about the files that a run loaded.
@@ -183,6 +186,7 @@ func (f *found) distribution() Distribution {
 		Name: Normalise(f.name), Spelled: f.name, Version: f.version, PURL: packageURL(f.name, f.version),
 		Location: f.root, Installer: f.installer, DirectURL: f.directURL, Commit: f.commit,
 		Files: len(f.files), Missing: f.missing, Shared: f.shared,
+		Removed: f.unlisted == removedByRun,
 	}
 	for _, file := range f.files {
 		if file.compiled {
