@@ -3,6 +3,7 @@
 package runner
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -269,5 +270,64 @@ func TestInstalledFromARepository(t *testing.T) {
 	d := b.expect(b.run(nil, interpreter, "-c", "import box, acme.box"), matchingBox+", commit git "+commit)[0]
 	if d.DirectURL != "file://"+filepath.Join(b.dir, "box") {
 		t.Errorf("direct URL %q", d.DirectURL)
+	}
+}
+
+// TestDistributionsAreThoseThatPythonKnows compares with sys.modules and
+// importlib.metadata of the very process that was watched.
+func TestDistributionsAreThoseThatPythonKnows(t *testing.T) {
+	script, err := filepath.Abs("../testdata/python/packages_truth.py")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, modules := range map[string][]string{
+		"torch":      {"torch", "torchvision", "onnx", "onnxscript", "onnxruntime"},
+		"tensorflow": {"tf2onnx", "keras"},
+		"converters": {"transformers", "timm", "openvino", "coremltools", "skl2onnx", "onnxmltools", "onnxsim", "optimum.onnxruntime", "safetensors", "gguf", "onnxruntime.quantization"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if name == "converters" && os.Getenv("CONVRUN_FULL") == "" {
+				t.Skip("only with CONVRUN_FULL")
+			}
+			program := environmentOf(t, name)
+			dir := folder(t, nil)
+			o, err := Run(t.Context(), Command{
+				Argv: append([]string{program, script, "truth.json"}, modules...), NoObserver: true,
+				Environ: append([]string{"HOME=" + dir, "TF_CPP_MIN_LOG_LEVEL=3"}, os.Environ()...),
+			})
+			if err != nil || o.ExitCode != 0 {
+				t.Fatalf("%v, %+v", err, o)
+			}
+			text, err := os.ReadFile("truth.json")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var truth map[string]map[string]int
+			if err := json.Unmarshal(text, &truth); err != nil {
+				t.Fatal(err)
+			}
+			inModules := 0
+			for _, kinds := range truth {
+				if kinds["module"] > 0 {
+					inModules++
+				}
+			}
+			if inModules < 8 {
+				t.Errorf("the truth has %d distributions with modules only", inModules)
+			}
+			for _, d := range o.Distributions {
+				title := d.Name + " " + d.Version
+				if truth[title] == nil {
+					t.Errorf("%s: %d files, and Python knows of none", title, d.Files)
+				}
+				if d.Integrity != "matches" || len(d.Missing) > 0 {
+					t.Errorf("%s: %s, missing %q, extra %q", title, d.Integrity, d.Missing, d.Extra)
+				}
+				delete(truth, title)
+			}
+			for title, kinds := range truth {
+				t.Errorf("%s was not found, of which Python knows %v", title, kinds)
+			}
+		})
 	}
 }
