@@ -4,7 +4,7 @@ CACHE  := $(CURDIR)/.cache
 PYTHON ?= python3
 UV     := $(CACHE)/uv/bin/uv
 DEMO   := torch tensorflow
-TESTED := $(DEMO) converters boosting paddle litert signing
+TESTED := $(DEMO) converters boosting paddle litert signing packages
 OLDER  := torch21 torch26
 envs    = $(1:%=$(CACHE)/python/%/.made)
 COSIGN_VERSION      := v3.1.3
@@ -29,7 +29,7 @@ test-full: build tools $(call envs,$(OLDER)) ## All tests, those that take long 
 	.ci/fuzz 50000x
 
 bench: build tools $(CACHE)/python/reprozip/.made ## Measure convrun and its like against the bare command, in pairs
-	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./cmd/convrun ./runner ./runner/trace
+	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./cmd/convrun ./runner ./runner/...
 
 lint: $(CACHE)/bin/staticcheck ## Check form; writes nothing
 	@test -z "$$(gofmt -l cmd printable provenance runner sign strictjson | tee /dev/stderr)"

@@ -60,6 +60,10 @@ func New(o *runner.Observation, artifacts []Artifact, meta Meta) Statement {
 		Elimination:           eliminationRows(frozen, sourceVerdicts(o, artifacts)),
 		Framework:             b.framework(),
 		Packages:              b.packages(),
+		OtherPackages:         b.otherPackages(),
+		Unpackaged:            b.unpackaged(),
+		NativeLibraries:       b.nativeLibraries(),
+		Hubs:                  b.hubs(),
 		Converter:             b.converter(),
 		FrozenModels:          b.frozenModels(),
 		Environment:           b.environment(),
@@ -232,19 +236,6 @@ func frameworkOf(o *runner.Observation) *python.Framework {
 func boosting(function string) string {
 	_, name, _ := strings.Cut(function, ".convert_")
 	return name
-}
-
-func (b *builder) packages() []Package {
-	packages := []Package{}
-	for _, d := range b.o.Distributions {
-		packages = append(packages, Package{
-			Name: d.Name, Version: d.Version, PURL: d.PURL, Files: d.Files, Digest: known(d.Digest), Integrity: d.Integrity,
-		})
-	}
-	slices.SortFunc(packages, func(x, y Package) int {
-		return cmp.Or(strings.Compare(x.Name, y.Name), strings.Compare(x.Version, y.Version))
-	})
-	return packages
 }
 
 func (b *builder) converter() Converter {
@@ -474,20 +465,29 @@ func bounded(files []ResourceDescriptor, roles ...string) []ResourceDescriptor {
 	if len(files) <= maxListed {
 		return files
 	}
-	kept := []ResourceDescriptor{}
-	rest, lines := 0, digest.SHA256.Digester()
+	kept, rest := []ResourceDescriptor{}, []ResourceDescriptor{}
 	for _, file := range files {
 		if !slices.Contains(roles, file.Annotations.Role) || len(kept) < maxListed {
 			kept = append(kept, file)
-			continue
+		} else {
+			rest = append(rest, file)
 		}
-		rest++
+	}
+	folded := fold(fmt.Sprintf("%d further files", len(rest)), rest)
+	folded.Annotations.Role = roles[0]
+	return append(kept, folded)
+}
+
+// fold is one entry for several files.
+func fold(name string, files []ResourceDescriptor) ResourceDescriptor {
+	lines := digest.SHA256.Digester()
+	for _, file := range files {
 		fmt.Fprintf(lines.Hash(), "%s  %s\n", file.Digest["sha256"], file.Name)
 	}
-	return append(kept, ResourceDescriptor{
-		Name: fmt.Sprintf("%d further files", rest), Digest: sha256Set(lines.Digest().Encoded()),
-		Annotations: &Annotations{Role: roles[0], Reason: "not listed one by one: the digest is over the lines \"<sha256>  <name>\" of all of them"},
-	})
+	return ResourceDescriptor{
+		Name: name, Digest: sha256Set(lines.Digest().Encoded()),
+		Annotations: &Annotations{Reason: "not listed one by one: the digest is over the lines \"<sha256>  <name>\" of all of them"},
+	}
 }
 
 func byName(x, y ResourceDescriptor) int { return strings.Compare(x.Name, y.Name) }

@@ -20,8 +20,17 @@ type ConversionLog struct {
 	Elimination []Elimination `json:"elimination"`
 	Framework   Framework     `json:"framework"`
 	// Packages are the Python distributions that the run loaded, by name.
-	Packages  []Package `json:"packages"`
-	Converter Converter `json:"converter"`
+	Packages []Package `json:"packages"`
+	// OtherPackages are packages that are no Python distributions, by purl.
+	OtherPackages []OtherPackage `json:"otherPackages,omitempty"`
+	// Unpackaged are files of folders of packages, of interpreters and of the
+	// system that no package holds.
+	Unpackaged []ResourceDescriptor `json:"unpackaged,omitempty"`
+	// NativeLibraries are libraries that numbers depend on, by name.
+	NativeLibraries []NativeLibrary `json:"nativeLibraries,omitempty"`
+	// Hubs are the revisions on model hubs that files of the run come from.
+	Hubs      []HubSource `json:"hubs,omitempty"`
+	Converter Converter   `json:"converter"`
 	// FrozenModels are the subjects with what is inside them, main one first.
 	FrozenModels []FrozenModel `json:"frozenModels"`
 	Environment  Environment   `json:"environment"`
@@ -126,6 +135,78 @@ type Package struct {
 	Digest map[string]string `json:"digest"`
 	// Integrity is "matches", "modified: …" or "unknown: …" against RECORD.
 	Integrity string `json:"integrity"`
+	// Installer is the program that installed it.
+	Installer string `json:"installer,omitempty"`
+	// DirectURL is where it was installed from when that was no index.
+	DirectURL string `json:"directUrl,omitempty"`
+	// Commit is the version-control commit that was installed or, of an editable
+	// install, that its folder is at: "git HASH", or "unknown: …".
+	Commit string `json:"commit,omitempty"`
+	// Modified are loaded files that differ from RECORD, Extra loaded ones that
+	// RECORD does not list, Missing those that it lists and that are not there.
+	Modified []string `json:"modified,omitempty"`
+	Extra    []string `json:"extra,omitempty"`
+	Missing  []string `json:"missing,omitempty"`
+}
+
+// OtherPackage is a package that is no Python distribution, and of which the
+// run used at least one file: of the operating system, of conda, Node or Java.
+type OtherPackage struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	// PURL is a package URL; empty when there is no type for the package.
+	PURL string `json:"purl"`
+	// Record is the file that says so.
+	Record string `json:"record"`
+	// Files is how many of its files the run used.
+	Files int `json:"files"`
+	// Digest is one over those files: SHA-256 of the lines
+	// "<sha256>  <absolute path>\n", sorted by path.
+	Digest map[string]string `json:"digest"`
+	// Integrity is "matches", "modified: …" or "unknown: …" against the record.
+	Integrity string `json:"integrity"`
+	// Modified are the files that differ from the record.
+	Modified []string `json:"modified,omitempty"`
+}
+
+// NativeLibrary is a library of numerics that the run loaded, or that a
+// framework says to be built into it.
+type NativeLibrary struct {
+	// Name is for example "cuDNN".
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	// Evidence is the files, their packages, or the framework's own word.
+	Evidence []string `json:"evidence"`
+}
+
+// HubSource is a revision of a repository on a model hub of which the run used
+// files.
+type HubSource struct {
+	// Hub is "huggingface", "torch", "keras" or "kaggle".
+	Hub string `json:"hub"`
+	// Kind is "model", "dataset", "space" or "code".
+	Kind string `json:"kind"`
+	// Repository is OWNER/NAME.
+	Repository string `json:"repository"`
+	// Revision is what the cache keeps the files under.
+	Revision string `json:"revision"`
+	// Ref is the branch or tag that the run asked for; empty when it asked for
+	// none, or when that cannot be told.
+	Ref string `json:"ref"`
+	// Pinned tells whether the same command gets the same content; nil when it
+	// cannot be told.
+	Pinned *bool `json:"pinned" jsonschema:"nullable"`
+	// Reason says why.
+	Reason string `json:"reason"`
+	// PURL is a package URL; empty when there is no type for the hub.
+	PURL string `json:"purl"`
+	// Location is the folder of the revision, or the file.
+	Location string `json:"location"`
+	// Files is how many of its files the run used.
+	Files int `json:"files"`
+	// Digest is one over those files: SHA-256 of the lines
+	// "<sha256>  <path in the repository>\n", sorted by path.
+	Digest map[string]string `json:"digest"`
 }
 
 // Converter is how the model was converted.

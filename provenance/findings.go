@@ -43,11 +43,7 @@ func (b *builder) findings(log *ConversionLog) []Finding {
 	if !log.Capture.Complete {
 		add("CR-CAPTURE-INCOMPLETE", "warning", "not everything that the run did was seen", strings.Join(log.Capture.Reasons, "; "))
 	}
-	for _, p := range log.Packages {
-		if strings.HasPrefix(p.Integrity, "modified") {
-			add("CR-PACKAGE-MODIFIED", "warning", fmt.Sprintf("%s %s is not as it was installed", p.Name, p.Version), p.Integrity)
-		}
-	}
+	b.packageFindings(add)
 	for _, file := range b.o.Files {
 		if (file.Class == runner.Input || file.Class == runner.Code) && file.SHA256 != "" && file.Reason != "" {
 			add("CR-INPUT-CHANGED", "warning", b.name(file.Path)+": "+file.Reason, "")

@@ -62,8 +62,8 @@ func (c *classifier) class(path string, executed bool) Class {
 	return Input
 }
 
-// installed tells whether files of a class came by an installation.
-func installed(c Class) bool { return c == Package || c == Runtime || c == System }
+// isInstalled tells whether files of a class came by an installation.
+func isInstalled(c Class) bool { return c == Package || c == Runtime || c == System }
 
 // inPackages tells whether path lies in a folder that a package installer owns.
 func inPackages(path string) bool {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/convrun/convrun/runner/hub"
 	"github.com/convrun/convrun/runner/python"
 	"github.com/convrun/convrun/runner/trace"
 )
@@ -21,7 +22,8 @@ func (w *watch) finish(ctx context.Context, o *Observation, observer *python.Obs
 	w.declareOutputs()
 	outputs := w.states()
 	w.hash.hurryAll(w.command.Hashing)
-	w.readPython(o, observer) // beside the hashing of the outputs
+	w.readPackages(o) // beside the hashing of the outputs
+	w.readPython(o, observer)
 	w.readWatcher(o)
 	o.Host = readHost(ctx, w.command.Environ, w.redact)
 	w.hash.finish()
@@ -37,6 +39,7 @@ func (w *watch) finish(ctx context.Context, o *Observation, observer *python.Obs
 	}
 	slices.SortFunc(o.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
 	w.gaps = append(w.gaps, withoutDigest(o.Files)...)
+	o.Hubs = hub.Sources(hubFiles(o.Files), w.command.Environ)
 	for i := range w.processes {
 		w.processes[i].Argv = w.redact.Argv(w.processes[i].Argv)
 		if content := w.programs[i].content; content != nil {
@@ -199,7 +202,7 @@ func (w *watch) file(r *record, after *digest) (file File, ok bool) {
 		file.Class = Output
 		if isCache(r.path) {
 			file.Class = Cache
-			if installed(w.class.class(r.path, false)) {
+			if isInstalled(w.class.class(r.path, false)) {
 				file.Class = InstalledCache
 			}
 		}
@@ -242,18 +245,8 @@ func (d *digest) describe(file *File) {
 	file.Size, file.SHA256, file.Reason, file.Cached = d.id.Size, d.sha256, d.reason, d.cached
 }
 
-// readPython takes what the observer recorded and finds the distributions
-// behind the files of packages.
+// readPython takes what the observer recorded.
 func (w *watch) readPython(o *Observation, observer *python.Observer) {
-	var loaded []python.LoadedFile
-	for _, r := range w.files.records {
-		if r.read && !r.written && r.class == Package && r.content != nil {
-			loaded = append(loaded, python.LoadedFile{Path: r.path, SHA256: r.content.wait().sha256})
-		}
-	}
-	var problems []string
-	o.Distributions, problems = python.Distributions(loaded, w.hash.sum)
-	o.Capture.Notes = append(o.Capture.Notes, problems...)
 	if observer == nil {
 		return
 	}

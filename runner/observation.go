@@ -3,6 +3,8 @@ package runner
 import (
 	"time"
 
+	"github.com/convrun/convrun/runner/hub"
+	"github.com/convrun/convrun/runner/installed"
 	"github.com/convrun/convrun/runner/python"
 )
 
@@ -34,6 +36,18 @@ type Observation struct {
 
 	Python        python.Record         `json:"python"`
 	Distributions []python.Distribution `json:"distributions"`
+	// Packages are the packages of the operating system and of other languages
+	// that files of the run belong to. A file of a distribution may belong to
+	// one of them too.
+	Packages []installed.Package `json:"packages"`
+	// Unpackaged are the files of folders of packages, of interpreters and of
+	// the system that belong to none of them, sorted.
+	Unpackaged []Unpackaged `json:"unpackaged"`
+	// Hubs are the revisions of repositories on model hubs that files of the run
+	// come from.
+	Hubs []hub.Source `json:"hubs"`
+	// Libraries are the loaded libraries whose versions numbers depend on.
+	Libraries []Library `json:"libraries"`
 	// Observer is "python", or "none: …" with the reason.
 	Observer string  `json:"observer"`
 	Host     Host    `json:"host"`
@@ -110,6 +124,14 @@ type File struct {
 	BeforeSize   int64  `json:"beforeSize,omitempty"`
 	// Cached is set when SHA256 came from the digest cache.
 	Cached bool `json:"cached,omitempty"`
+}
+
+// Unpackaged is a file that no package holds. A module of which only the
+// bytecode was read stands with its source.
+type Unpackaged struct {
+	Path   string `json:"path"`
+	Class  Class  `json:"class"`
+	SHA256 string `json:"sha256"`
 }
 
 // Capture says how the run was watched.

@@ -343,7 +343,7 @@ func (w *watch) read(r *record, path string, handle int, id trace.FileID) {
 		path = r.path // it has no name any more
 	}
 	r.class = w.class.class(path, r.executed)
-	r.content = w.hash.queue(path, handle, id, installed(r.class))
+	r.content = w.hash.queue(path, handle, id, isInstalled(r.class))
 }
 
 func (w *watch) execute(e *trace.Event, r *record) {
@@ -428,7 +428,7 @@ func (w *watch) declareInput(path string) {
 	if r == nil {
 		return
 	}
-	if r.declared = true; installed(r.class) {
+	if r.declared = true; isInstalled(r.class) {
 		// Not by its place, and its digest not by the cache.
 		r.class, r.content = Input, w.hash.queue(r.path, -1, r.before, false)
 	}

@@ -12,10 +12,14 @@ const module = "github.com/convrun/convrun/"
 // arrows are the rooms that a room may import, besides the standard library.
 var arrows = map[string][]string{
 	"cmd/convrun":        {"runner", "runner/trace", "provenance", "provenance/model", "provenance/report", "sign", "printable"},
-	"runner":             {"runner/trace", "runner/python"},
+	"runner":             {"runner/trace", "runner/python", "runner/installed", "runner/hub"},
 	"runner/trace":       {"runner/trace/stage"},
 	"runner/trace/stage": {},
-	"runner/python":      {},
+	"runner/python":      {"runner/bounded", "runner/purl"},
+	"runner/installed":   {"runner/bounded", "runner/purl"},
+	"runner/hub":         {"runner/bounded", "runner/purl"},
+	"runner/bounded":     {},
+	"runner/purl":        {},
 	"provenance":         {"provenance/model", "runner", "runner/python", "strictjson"},
 	"provenance/model":   {},
 	"provenance/report":  {"provenance", "provenance/model", "printable"},

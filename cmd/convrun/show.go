@@ -87,7 +87,13 @@ func show(out io.Writer, log *openedLog) error {
 	for _, input := range p.Inputs {
 		line("input", "%s sha256 %s", input.Name, orDash(input.Digest["sha256"]))
 	}
-	line("packages", "%d loaded", len(p.Packages))
+	for _, source := range p.Hubs {
+		line("from hub", "%s %s at %s", source.Hub, source.Repository, source.Revision)
+	}
+	line("packages", "%d loaded, %d of the system and others", len(p.Packages), len(p.OtherPackages))
+	for _, library := range p.NativeLibraries {
+		line("library", "%s", together(library.Name, library.Version))
+	}
 	line("network", "%s", network(p.Run))
 	for _, finding := range p.Findings {
 		line(finding.Severity, "%s: %s", finding.ID, finding.Message)

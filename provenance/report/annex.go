@@ -34,31 +34,6 @@ func bibliography() Section {
 	}}}}
 }
 
-func packagesAnnex(list []provenance.Package) Section {
-	s := Section{Number: annexPackages, Title: "Packages that the run loaded"}
-	if len(list) == 0 {
-		s.Blocks = []Block{paragraph("unknown: no package was seen loading")}
-		return s
-	}
-	rows := each(list, func(p provenance.Package) Row {
-		integrity := value(orWhy(p.Integrity, "unknown: not recorded"))
-		if p.Integrity != "matches" && integrity.Tone != Missing {
-			integrity.Tone = Caution
-		}
-		return Row{Cells: []Cell{
-			{{value(p.Name), words(" "), value(p.Version)}, {monoValue(p.PURL)}},
-			{{words(strconv.Itoa(p.Files))}},
-			{{integrity}},
-			digestLines(p.Digest, nil),
-		}}
-	})
-	s.Blocks = []Block{
-		paragraph("One digest for each package, over the files of it that the run loaded. Integrity compares those files with the record that the package was installed with."),
-		{Table: &Table{"Packages", []string{"Package", "Files loaded", "Integrity", "Digest"}, rows}},
-	}
-	return s
-}
-
 func machineAnnex(e provenance.Environment) Section {
 	s := Section{Number: annexMachine, Title: "Machine and settings"}
 	s.Blocks = append(s.Blocks, Block{Facts: []Fact{

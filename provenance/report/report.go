@@ -82,7 +82,7 @@ func New(st *provenance.Statement, sig Signature) Document {
 			conversion,
 			acronyms(),
 			bibliography(),
-			packagesAnnex(log.Packages),
+			packagesAnnex(log),
 			annex.section(),
 			machineAnnex(log.Environment),
 			scriptsAnnex(log.Converter.Scripts),

@@ -1,6 +1,7 @@
 package python
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -68,6 +69,8 @@ func TestDistributions(t *testing.T) {
 		files  map[string]string
 		loaded []string
 		want   []Distribution
+		// problems is how many things could not be read.
+		problems int
 	}{
 		{
 			"matches", map[string]string{
@@ -82,6 +85,7 @@ func TestDistributions(t *testing.T) {
 				Digest:    hexSum(hexSum("a") + "  box/__init__.py\n" + hexSum("b") + "  box/lib.so\n"),
 				Integrity: "matches",
 			}},
+			0,
 		},
 		{
 			"modified, and a comma in a name", map[string]string{
@@ -95,6 +99,7 @@ func TestDistributions(t *testing.T) {
 				Digest:    hexSum(hexSum("changed") + "  a,\"b\".py\n" + hexSum("changed") + "  c.py\n" + hexSum("d") + "  d.py\n"),
 				Integrity: "modified: 2 files", Modified: []string{"a,\"b\".py", "c.py"},
 			}},
+			0,
 		},
 		{
 			"compiled files stand for their source", map[string]string{
@@ -104,10 +109,11 @@ func TestDistributions(t *testing.T) {
 			},
 			[]string{"box/__pycache__/a.cpython-311.opt-1.pyc", "box/b.pyc", "box/b.py", "box/c.pyc"},
 			[]Distribution{{
-				Name: "box", Spelled: "box", Version: "2", PURL: "pkg:pypi/box@2", Files: 2, Compiled: 1,
-				Digest:    hexSum(hexSum("a") + "  box/a.py\n" + hexSum("b") + "  box/b.py\n"),
-				Integrity: "matches",
+				Name: "box", Spelled: "box", Version: "2", PURL: "pkg:pypi/box@2", Files: 3, Compiled: 1,
+				Digest:    hexSum(hexSum("a") + "  box/a.py\n" + hexSum("b") + "  box/b.py\n" + hexSum("z") + "  box/c.pyc\n"),
+				Integrity: "modified: 1 file that RECORD does not list", Extra: []string{"box/c.pyc"},
 			}},
+			0,
 		},
 		{
 			"a carried distribution belongs to the one that carries it", map[string]string{
@@ -121,6 +127,7 @@ func TestDistributions(t *testing.T) {
 				Name: "outer", Spelled: "outer", Version: "3", PURL: "pkg:pypi/outer@3", Files: 1,
 				Digest: hexSum(hexSum("i") + "  outer/vendor/inner.py\n"), Integrity: "matches",
 			}},
+			0,
 		},
 		{
 			"without RECORD", map[string]string{
@@ -141,6 +148,7 @@ func TestDistributions(t *testing.T) {
 					Digest: hexSum(hexSum("b") + "  _yaml.so\n" + hexSum("a") + "  yaml/__init__.py\n"), Integrity: "unknown: the distribution has no RECORD",
 				},
 			},
+			0,
 		},
 		{
 			"digests that prove nothing", map[string]string{
@@ -153,7 +161,9 @@ func TestDistributions(t *testing.T) {
 				Name: "box", Spelled: "box", Version: "2", PURL: "pkg:pypi/box@2", Files: 3,
 				Digest:    hexSum(hexSum("a") + "  a.py\n" + hexSum("b") + "  b.py\n" + hexSum("c") + "  bad.py\n"),
 				Integrity: "unknown: RECORD has another digest than SHA-256 for 1 files, RECORD has no digest for 1 files, RECORD is malformed for 1 files",
+				Missing:   []string{`bad.py"x`},
 			}},
+			1,
 		},
 		{
 			"a file outside", map[string]string{
@@ -166,13 +176,15 @@ func TestDistributions(t *testing.T) {
 				Name: "box", Spelled: "box", Version: "2", PURL: "pkg:pypi/box@2", Location: "lib/site-packages", Files: 2,
 				Digest: hexSum(hexSum("b") + "  ../../bin/box\n" + hexSum("a") + "  box.py\n"), Integrity: "matches",
 			}},
+			0,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			root := tree(t, c.files)
-			got, problems := Distributions(loaded(t, root, c.loaded...), nil)
-			if len(problems) > 0 {
-				t.Errorf("problems %q", problems)
+			found := Distributions(loaded(t, root, c.loaded...), nil, nil)
+			got := found.Distributions
+			if len(found.Problems) != c.problems {
+				t.Errorf("problems %q", found.Problems)
 			}
 			for i := range c.want {
 				c.want[i].Location = filepath.Join(root, c.want[i].Location)
@@ -193,7 +205,7 @@ func TestEditableInstall(t *testing.T) {
 		"mine-0.1.dist-info/RECORD":          recordLine("__editable__.mine-0.1.pth", project+"/src\n"),
 	})
 	files := append(loaded(t, root, "__editable__.mine-0.1.pth"), loaded(t, project, "src/mine/__init__.py")...)
-	got, _ := Distributions(files, nil)
+	got := Distributions(files, nil, nil).Distributions
 	if len(got) != 1 || got[0].Name != "mine" || got[0].Files != 2 || got[0].Integrity != "unknown: installed as editable from "+project {
 		t.Errorf("got %+v", got)
 	}
@@ -207,10 +219,10 @@ func TestUnknownDigests(t *testing.T) {
 	})
 	files := []LoadedFile{{Path: filepath.Join(root, "a.py")}, {Path: filepath.Join(root, "__pycache__/b.cpython-311.pyc"), SHA256: hexSum("x")}}
 	asked := ""
-	got, _ := Distributions(files, func(path string) (string, error) {
+	got := Distributions(files, nil, func(path string) (string, error) {
 		asked = path
 		return "", os.ErrPermission
-	})
+	}).Distributions
 	if asked != filepath.Join(root, "b.py") {
 		t.Errorf("sum was asked about %q", asked)
 	}
@@ -224,7 +236,8 @@ func TestBrokenMetadata(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(root, "b-1.dist-info", "RECORD"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	got, problems := Distributions(loaded(t, root, "a.py", "b.py", "c.py"), nil)
+	found := Distributions(loaded(t, root, "a.py", "b.py", "c.py"), nil, nil)
+	got, problems := found.Distributions, found.Problems
 	var names []string
 	for _, d := range got {
 		names = append(names, d.Spelled+" "+d.Version+" "+d.Integrity)
@@ -306,9 +319,10 @@ func TestDistributionsOfRealEnvironments(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			files, want := loadedBy(t, environment(t, name), modules)
-			got, problems := Distributions(files, nil)
-			if len(problems) > 0 {
-				t.Errorf("problems %q", problems)
+			installed := Distributions(files, nil, nil)
+			got := installed.Distributions
+			if len(installed.Problems) > 0 {
+				t.Errorf("problems %q", installed.Problems)
 			}
 			if len(want) < 8 {
 				t.Fatalf("the oracle knows %d distributions only", len(want))
@@ -331,7 +345,7 @@ func BenchmarkDistributions(b *testing.B) {
 	b.Run("torch", func(b *testing.B) {
 		files, _ := loadedBy(b, environment(b, "torch"), "torch, onnx, onnxscript")
 		for b.Loop() {
-			Distributions(files, nil)
+			Distributions(files, nil, nil)
 		}
 	})
 	b.Run("200 distributions of 300 files", func(b *testing.B) {
@@ -352,8 +366,8 @@ func BenchmarkDistributions(b *testing.B) {
 			load[i].Path = filepath.Join(root, load[i].Path)
 		}
 		for b.Loop() {
-			if got, _ := Distributions(load, nil); len(got) != 200 {
-				b.Fatalf("%d distributions", len(got))
+			if got := Distributions(load, nil, nil); len(got.Distributions) != 200 {
+				b.Fatalf("%d distributions", len(got.Distributions))
 			}
 		}
 	})
@@ -380,13 +394,13 @@ func FuzzRecordLine(f *testing.F) {
 		}
 		// What was read, written again and read, is the same.
 		quote := func(text string) string { return `"` + strings.ReplaceAll(text, `"`, `""`) + `"` }
-		again := quote(name)
+		again := quote(string(name))
 		if algorithm != "" {
 			again += "," + quote(algorithm+"="+base64.RawURLEncoding.EncodeToString(raw))
 		}
 		secondName, rest, _ := cutField([]byte(again))
 		secondAlgorithm, secondDigest, ok := parseHash(rest)
-		if !ok || secondName != name || secondAlgorithm != algorithm || secondDigest != digest {
+		if !ok || !bytes.Equal(secondName, name) || secondAlgorithm != algorithm || secondDigest != digest {
 			t.Errorf("%q gave %q %q %q, written again as %q %q %q %q", line, name, algorithm, digest, again, secondName, secondAlgorithm, secondDigest)
 		}
 	})
@@ -401,11 +415,13 @@ func FuzzMetadata(f *testing.F) {
 		if strings.ContainsAny(name+version, "\r\n") || strings.TrimSpace(name) != name || strings.TrimSpace(version) != version {
 			t.Errorf("%q gave %q %q", text, name, version)
 		}
-		if got := purl(name, version); strings.ContainsAny(got, " \n\"<>#?+") {
+		if got := packageURL(name, version); strings.ContainsAny(got, " \n\"<>#?+") {
 			t.Errorf("purl %q", got)
 		}
-		if folder, ok := parseEditable(text); ok && (!filepath.IsAbs(folder) || folder == "/") {
-			t.Errorf("editable from %q", folder)
+		if direct, ok := parseDirectURL(text); ok {
+			if folder, local := direct.folder(); local && (!filepath.IsAbs(folder) || folder == "/") {
+				t.Errorf("editable from %q", folder)
+			}
 		}
 	})
 }

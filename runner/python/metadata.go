@@ -4,15 +4,10 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"iter"
-	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/convrun/convrun/runner/bounded"
 )
 
 // Bounds of what is read of a distribution's metadata.
@@ -21,50 +16,6 @@ const (
 	maxHeader = 256 << 10
 )
 
-// readBounded reads a file that must not be larger than limit.
-func readBounded(name string, limit int64) ([]byte, error) {
-	text, size, err := readHead(name, limit)
-	if err == nil && size > limit {
-		return nil, fmt.Errorf("read %s: expected at most %d bytes, found %d", name, limit, size)
-	}
-	return text, err
-}
-
-// readHead reads the first bytes of a file and tells its size.
-func readHead(name string, limit int64) (head []byte, size int64, err error) {
-	// Opening a pipe would wait for ever.
-	info, err := os.Stat(name)
-	if err != nil {
-		return nil, 0, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, 0, fmt.Errorf("read %s: expected a file, found %s", name, info.Mode())
-	}
-	file, err := os.Open(name)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer file.Close()
-	head = make([]byte, min(info.Size(), limit))
-	n, err := io.ReadFull(file, head)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, 0, fmt.Errorf("read %s: %w", name, err)
-	}
-	return head[:n], info.Size(), nil
-}
-
-// lines yields the lines of text that are not empty, without their ends.
-func lines(text []byte) iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) {
-		for line := range bytes.Lines(text) {
-			line = bytes.TrimRight(line, "\r\n")
-			if len(line) > 0 && !yield(line) {
-				return
-			}
-		}
-	}
-}
-
 // parseHash reads what follows the path in a line of RECORD, as
 // https://packaging.python.org/en/latest/specifications/recording-installed-packages/
 // has it: "algorithm=digest", the digest in URL-safe Base64 without padding,
@@ -72,10 +23,10 @@ func lines(text []byte) iter.Seq[[]byte] {
 // comes back in lower-case hex.
 func parseHash(rest []byte) (algorithm, digest string, ok bool) {
 	hash, _, ok := cutField(rest)
-	if !ok || hash == "" {
+	if !ok || len(hash) == 0 {
 		return "", "", ok
 	}
-	algorithm, value, ok := strings.Cut(hash, "=")
+	algorithm, value, ok := strings.Cut(string(hash), "=")
 	bytes, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(value, "="))
 	if !ok || algorithm == "" || err != nil || len(bytes) == 0 {
 		return "", "", false
@@ -86,28 +37,28 @@ func parseHash(rest []byte) (algorithm, digest string, ok bool) {
 // cutField takes the first field off a line of CSV. A line that has ended has
 // an empty field more. encoding/csv would take ten times as long, and a stray
 // quotation mark would cost it the rest of the file.
-func cutField(line []byte) (field string, rest []byte, ok bool) {
+func cutField(line []byte) (field, rest []byte, ok bool) {
 	if len(line) == 0 || line[0] != '"' {
 		before, after, _ := bytes.Cut(line, []byte(","))
-		return string(before), after, true
+		return before, after, true
 	}
-	var b strings.Builder
+	var b []byte
 	for i := 1; i < len(line); i++ {
 		switch {
 		case line[i] != '"':
-			b.WriteByte(line[i])
+			b = append(b, line[i])
 		case i+1 < len(line) && line[i+1] == '"':
-			b.WriteByte('"')
+			b = append(b, '"')
 			i++
 		case i+1 == len(line):
-			return b.String(), nil, true
+			return b, nil, true
 		case line[i+1] == ',':
-			return b.String(), line[i+2:], true
+			return b, line[i+2:], true
 		default:
-			return "", nil, false
+			return nil, nil, false
 		}
 	}
-	return "", nil, false
+	return nil, nil, false
 }
 
 // parseMetadata returns what the header of METADATA or PKG-INFO says; empty
@@ -133,24 +84,6 @@ func parseMetadata(text []byte) (name, version string) {
 	return name, version
 }
 
-// parseEditable returns the folder of an editable install.
-func parseEditable(text []byte) (string, bool) {
-	var direct struct {
-		URL string `json:"url"`
-		Dir struct {
-			Editable bool `json:"editable"`
-		} `json:"dir_info"`
-	}
-	if json.Unmarshal(text, &direct) != nil || !direct.Dir.Editable {
-		return "", false
-	}
-	location, err := url.Parse(direct.URL)
-	if err != nil || location.Scheme != "file" || location.Path == "" || location.Path == "/" {
-		return "", false
-	}
-	return filepath.Clean(filepath.FromSlash(location.Path)), true
-}
-
 // splitEntry takes name and version from "NAME-VERSION.dist-info".
 func splitEntry(entry string) (name, version string) {
 	entry = strings.TrimSuffix(strings.TrimSuffix(entry, ".dist-info"), ".egg-info")
@@ -160,20 +93,40 @@ func splitEntry(entry string) (name, version string) {
 	return name, version
 }
 
-// readMetadata fills name, version and installer; what the files do not say,
-// the name of their folder must. It returns what went wrong, or nothing.
+// readMetadata fills in what the files beside RECORD say. It returns what went
+// wrong, or nothing.
 func (f *found) readMetadata() (problem string) {
 	name := "METADATA"
 	switch {
 	case !isFolder(f.metadata):
 		name = "" // a lone file NAME.egg-info
-	case strings.HasSuffix(f.metadata, ".egg-info"):
+	case !strings.HasSuffix(f.metadata, ".dist-info"):
 		name = "PKG-INFO"
 	}
-	text, _, err := readHead(filepath.Join(f.metadata, name), maxHeader)
-	if err != nil {
+	text, _, err := bounded.Head(filepath.Join(f.metadata, name), maxHeader)
+	if err != nil && f.unlisted != removedByRun {
 		problem = err.Error()
 	}
+	f.setMetadata(text)
+	if text, err := bounded.Read(filepath.Join(f.metadata, "INSTALLER"), maxHeader); err == nil {
+		f.installer = shortened(strings.TrimSpace(string(text)))
+	}
+	if text, err := bounded.Read(filepath.Join(f.metadata, "direct_url.json"), maxHeader); err == nil {
+		if direct, ok := parseDirectURL(text); ok {
+			f.directURL, f.commit = shortened(direct.URL), direct.commit()
+		} else {
+			problem = filepath.Join(f.metadata, "direct_url.json") + ": expected an object with a URL, found something else"
+		}
+	} else if strings.HasSuffix(f.metadata, ".egg-info") && !isPackageFolder(f.root) && !strings.HasSuffix(f.root, ".egg") {
+		// Built in its own source folder, which "setup.py develop" leads to.
+		f.commit = checkedOut(f.root)
+	}
+	return problem
+}
+
+// setMetadata takes name and version from METADATA or PKG-INFO; what these do
+// not say, the name of their folder must.
+func (f *found) setMetadata(text []byte) {
 	f.name, f.version = parseMetadata(text)
 	entryName, entryVersion := splitEntry(filepath.Base(f.metadata))
 	if f.name == "" {
@@ -185,8 +138,17 @@ func (f *found) readMetadata() (problem string) {
 	if f.version == "" {
 		f.version = unknown + "its metadata does not say"
 	}
-	if text, err := readBounded(filepath.Join(f.metadata, "INSTALLER"), maxHeader); err == nil {
-		f.installer = strings.TrimSpace(string(text))
+	f.name, f.version = shortened(f.name), shortened(f.version)
+}
+
+// maxText bounds a name, a version or an address out of metadata.
+const maxText = 500
+
+// shortened cuts text from strangers to what a log has room for.
+func shortened(text string) string {
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	if len(text) <= maxText {
+		return text
 	}
-	return problem
+	return strings.ToValidUTF8(text[:maxText], "") + "…"
 }
