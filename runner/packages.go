@@ -43,7 +43,7 @@ func (w *watch) readPackages(o *Observation) {
 
 	for i := range distributions.Distributions {
 		d := &distributions.Distributions[i]
-		d.DirectURL = w.redact.text(d.DirectURL)
+		d.DirectURL = w.redact.Text(d.DirectURL)
 	}
 	o.Distributions, o.Packages, o.Unpackaged = distributions.Distributions, others.Packages, []Unpackaged{}
 	for _, path := range unpackaged(distributions.Unclaimed, others.Unclaimed, classes) {
