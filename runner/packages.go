@@ -11,15 +11,22 @@ import (
 	"github.com/convrun/convrun/runner/python"
 )
 
-// readPackages finds the packages behind the files that were read.
-func (w *watch) readPackages(o *Observation) {
-	var loaded []python.LoadedFile
-	var used []installed.File
-	var removed []string
-	classes, sums := map[string]Class{}, map[string]string{}
+// filesRead are the files that the run read, as the finders of packages take
+// them.
+type filesRead struct {
+	loaded  []python.LoadedFile
+	used    []installed.File
+	removed []string
+	// classes and sums of used, by path.
+	classes map[string]Class
+	sums    map[string]string
+}
+
+func (w *watch) filesRead() filesRead {
+	f := filesRead{classes: map[string]Class{}, sums: map[string]string{}}
 	for _, r := range w.files.records {
 		if r.removed {
-			removed = append(removed, r.first)
+			f.removed = append(f.removed, r.first)
 		}
 		moved := r.renamed && r.removed // as pip does with what it uninstalls
 		if !r.read || r.written && !moved || r.content == nil {
@@ -27,32 +34,37 @@ func (w *watch) readPackages(o *Observation) {
 		}
 		sum := r.content.wait().sha256
 		if r.class != Runtime && r.class != System {
-			loaded = append(loaded, python.LoadedFile{Path: r.first, SHA256: sum, Own: r.class != Package})
+			f.loaded = append(f.loaded, python.LoadedFile{Path: r.first, SHA256: sum, Own: r.class != Package})
 		}
 		file := w.installedFile(r, sum)
-		used = append(used, file)
-		classes[file.Path], sums[file.Path] = r.class, file.SHA256
+		f.used = append(f.used, file)
+		f.classes[file.Path], f.sums[file.Path] = r.class, file.SHA256
 	}
+	return f
+}
+
+// readPackages finds the packages behind the files that were read.
+func (w *watch) readPackages(o *Observation) {
+	read := w.filesRead()
 	var distributions python.Installed
 	var others installed.Result
 	var both sync.WaitGroup
-	both.Go(func() { distributions = python.Distributions(loaded, removed, w.hash.sum) })
-	both.Go(func() { others = installed.Find("/", used) })
+	both.Go(func() { distributions = python.Distributions(read.loaded, read.removed, w.hash.sum) })
+	both.Go(func() { others = installed.Find("/", read.used) })
 	both.Wait()
-	o.Libraries = libraries(sharedLibraries(used), distributions.Holders, others.Holders)
 
-	for i := range distributions.Distributions {
-		d := &distributions.Distributions[i]
-		d.DirectURL = w.redact.Text(d.DirectURL)
-	}
 	o.Distributions, o.Packages, o.Unpackaged = distributions.Distributions, others.Packages, []Unpackaged{}
-	for _, path := range unpackaged(distributions.Unclaimed, others.Unclaimed, classes) {
-		sum, known := sums[path]
+	for i := range o.Distributions {
+		o.Distributions[i].DirectURL = w.redact.Text(o.Distributions[i].DirectURL)
+	}
+	for _, path := range unpackaged(distributions.Unclaimed, others.Unclaimed, read.classes) {
+		sum, known := read.sums[path]
 		if !known {
 			sum, _ = w.hash.sum(path) // a module of which only the bytecode was read
 		}
-		o.Unpackaged = append(o.Unpackaged, Unpackaged{Path: path, Class: classes[path], SHA256: sum})
+		o.Unpackaged = append(o.Unpackaged, Unpackaged{Path: path, Class: read.classes[path], SHA256: sum})
 	}
+	o.Libraries = libraries(sharedLibraries(read.used), distributions.Holders, others.Holders)
 	o.Capture.Notes = append(o.Capture.Notes, slices.Concat(distributions.Problems, others.Problems)...)
 }
 

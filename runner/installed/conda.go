@@ -9,6 +9,9 @@ import (
 	"github.com/convrun/convrun/runner/bounded"
 )
 
+// maxRecords bounds the packages of an environment; a large one has a thousand.
+const maxRecords = 10_000
+
 // conda reads the records of conda environments that files lie in: a JSON file
 // for each package in PREFIX/conda-meta,
 // https://docs.conda.io/projects/conda/en/stable/dev-guide/api/conda/models/records/.
@@ -22,7 +25,12 @@ func (s *search) conda() {
 			}
 			seen[prefix] = true
 			meta := filepath.Join(filepath.FromSlash(prefix), "conda-meta")
-			for _, name := range names(meta, ".json") {
+			records := names(meta, ".json")
+			if len(records) > maxRecords {
+				s.problem("%s has %d records, of which %d were read", meta, len(records), maxRecords)
+				records = records[:maxRecords]
+			}
+			for _, name := range records {
 				s.claimConda(prefix, filepath.Join(meta, name))
 			}
 		}
