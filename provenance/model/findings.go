@@ -35,6 +35,7 @@ const (
 	FlowConstantMaskUnread = "CR-GRAPH-CONSTANT-MASK-UNREAD"
 	FlowUnknownOperator    = "CR-GRAPH-UNKNOWN-OPERATOR"
 	FlowTooLarge           = "CR-GRAPH-TOO-LARGE"
+	TrainingCheckpoint     = "CR-MODEL-CHECKPOINT"
 	UpdatableModel         = "CR-MODEL-UPDATABLE"
 	QuantizedModel         = "CR-MODEL-QUANTIZED"
 	QuantizedTensors       = "CR-TFLITE-QUANTIZED"
@@ -85,6 +86,7 @@ var findingKinds = []struct {
 	{FlowConstantMaskUnread, severityNote, "an activation is multiplied by a constant that was not read, so it could not be told whether that is a folded dropout mask"},
 	{FlowUnknownOperator, severityWarning, "what an operator does is not known, neither by the format nor from the file"},
 	{FlowTooLarge, severityWarning, "the graph was not judged: with what it calls written out, it has more nodes than are looked at"},
+	{TrainingCheckpoint, severityError, "the file is what training goes on from, which inference does not need"},
 	{UpdatableModel, severityError, "the model is made to be trained further: it holds a loss, an optimizer's settings or weights that may change"},
 	{QuantizedModel, severityNote, ""},
 	{QuantizedTensors, severityNote, ""},
