@@ -7,6 +7,7 @@ import "slices"
 const (
 	ModelUnreadable        = "CR-MODEL-UNREADABLE"
 	PartProblem            = "CR-MODEL-PART"
+	LinkedPart             = "CR-MODEL-PART-LINKED"
 	TensorLayout           = "CR-MODEL-LAYOUT"
 	OptimizerStored        = "CR-MODEL-OPTIMIZER-STATE"
 	PickleCall             = "CR-PICKLE-CALL"
@@ -58,6 +59,7 @@ var findingKinds = []struct {
 }{
 	{ModelUnreadable, severityError, "the file was recognised as a model and cannot be read"},
 	{PartProblem, severityError, ""},
+	{LinkedPart, severityWarning, "a part of the model has another name on this machine (a hard link): whoever writes under that name changes the model"},
 	{TensorLayout, severityError, "where tensors lie in the file does not fit their types and shapes, or each other"},
 	{PickleCall, severityError, "whoever loads the file runs what it names, and what it names can do anything to the machine"},
 	{PickleClass, severityWarning, "the file names classes that are neither plain data nor PyTorch's layers: loading it runs their code, and what they compute is not in the file"},

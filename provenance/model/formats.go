@@ -112,7 +112,11 @@ func Inspect(path string) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("inspect %s: %w", path, err)
 	}
-	return m, nil
+	folder := root
+	if !format.Directory {
+		folder = filepath.Dir(root)
+	}
+	return m, m.findLinks(folder)
 }
 
 // maxClimb bounds how far Root looks upwards.

@@ -131,6 +131,26 @@ func statPart(root *os.Root, name string) Part {
 	return part
 }
 
+// findLinks makes a finding of parts that have names elsewhere, too: whoever
+// writes under one of those changes the model.
+func (m *Model) findLinks(folder string) error {
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for _, part := range m.Parts {
+		if part.Size < 0 {
+			continue
+		}
+		if info, err := root.Stat(filepath.FromSlash(part.Name)); err == nil && hasOtherNames(info) {
+			m.find(LinkedPart, "", quote(part.Name))
+		}
+	}
+	m.sortFindings()
+	return nil
+}
+
 func isLink(root *os.Root, name string) bool {
 	info, err := root.Lstat(filepath.FromSlash(name))
 	return err == nil && info.Mode()&fs.ModeSymlink != 0
