@@ -225,7 +225,12 @@ func (w *wire) mlModel(s span, depth int, models *int, m *mlModel) error {
 		return w.mlNetwork(held.span, depth+1, m.network)
 	case mlProgramField:
 		m.program = &mlProgram{}
-		return w.mlProgram(held.span, depth+1, m.program)
+		if err := w.mlProgram(held.span, depth+1, m.program); err != nil {
+			return err
+		}
+		if len(m.program.functions) == 0 {
+			return w.malformed(held.start, "a function in the program", "none")
+		}
 	}
 	return nil
 }

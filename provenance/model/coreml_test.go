@@ -350,6 +350,7 @@ func TestRefusedCoreML(t *testing.T) {
 	for says, data := range map[string][]byte{
 		"one model in a specification": join(mlSpec(500), block(502)),
 		"a model in the specification": join(number(1, 1), block(2)),
+		"a function in the program":    mlSpec(502, mlEntryOf(2, "main", str(2, "CoreML5"))),
 		"one kind of layer":            mlSpec(500, block(1, block(100), block(120))),
 		"messages within each other":   join(number(1, 1), deep),
 		"at most 1024 models":          mlSpec(202, many),

@@ -499,14 +499,14 @@ func readManifest(dir string) (m packageManifest, err error) {
 		Root string `json:"rootModelIdentifier"`
 	}
 	if size > maxManifest {
-		return m, fmt.Errorf("Manifest.json: expected at most %d bytes, found %d", maxManifest, size)
+		return m, fmt.Errorf("manifest: expected at most %d bytes, found %d", maxManifest, size)
 	}
 	if err := json.NewDecoder(io.LimitReader(file, maxManifest)).Decode(&manifest); err != nil {
-		return m, fmt.Errorf("Manifest.json: %w", err)
+		return m, fmt.Errorf("manifest: %w", err)
 	}
 	item, problem := partName(manifest.Items[manifest.Root].Path)
 	if problem != "" {
-		return m, fmt.Errorf("Manifest.json: path of the model: %s", problem)
+		return m, fmt.Errorf("manifest: path of the model: %s", problem)
 	}
 	for _, item := range manifest.Items {
 		m.items = append(m.items, item.Path)

@@ -7,6 +7,7 @@ import "slices"
 const (
 	ModelUnreadable        = "CR-MODEL-UNREADABLE"
 	PartProblem            = "CR-MODEL-PART"
+	LinkedPart             = "CR-MODEL-PART-LINKED"
 	TensorLayout           = "CR-MODEL-LAYOUT"
 	OptimizerStored        = "CR-MODEL-OPTIMIZER-STATE"
 	PickleCall             = "CR-PICKLE-CALL"
@@ -35,6 +36,7 @@ const (
 	FlowConstantMaskUnread = "CR-GRAPH-CONSTANT-MASK-UNREAD"
 	FlowUnknownOperator    = "CR-GRAPH-UNKNOWN-OPERATOR"
 	FlowTooLarge           = "CR-GRAPH-TOO-LARGE"
+	TrainingCheckpoint     = "CR-MODEL-CHECKPOINT"
 	UpdatableModel         = "CR-MODEL-UPDATABLE"
 	QuantizedModel         = "CR-MODEL-QUANTIZED"
 	QuantizedTensors       = "CR-TFLITE-QUANTIZED"
@@ -57,6 +59,7 @@ var findingKinds = []struct {
 }{
 	{ModelUnreadable, severityError, "the file was recognised as a model and cannot be read"},
 	{PartProblem, severityError, ""},
+	{LinkedPart, severityWarning, "a part of the model has another name on this machine (a hard link): whoever writes under that name changes the model"},
 	{TensorLayout, severityError, "where tensors lie in the file does not fit their types and shapes, or each other"},
 	{PickleCall, severityError, "whoever loads the file runs what it names, and what it names can do anything to the machine"},
 	{PickleClass, severityWarning, "the file names classes that are neither plain data nor PyTorch's layers: loading it runs their code, and what they compute is not in the file"},
@@ -85,6 +88,7 @@ var findingKinds = []struct {
 	{FlowConstantMaskUnread, severityNote, "an activation is multiplied by a constant that was not read, so it could not be told whether that is a folded dropout mask"},
 	{FlowUnknownOperator, severityWarning, "what an operator does is not known, neither by the format nor from the file"},
 	{FlowTooLarge, severityWarning, "the graph was not judged: with what it calls written out, it has more nodes than are looked at"},
+	{TrainingCheckpoint, severityError, "the file is what training goes on from, which inference does not need"},
 	{UpdatableModel, severityError, "the model is made to be trained further: it holds a loss, an optimizer's settings or weights that may change"},
 	{QuantizedModel, severityNote, ""},
 	{QuantizedTensors, severityNote, ""},

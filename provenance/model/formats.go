@@ -56,11 +56,14 @@ var Formats = []Format{
 	{Name: "coreml", Purpose: ForDeployment, Mark: "specification Model: a description and a model type of field 200 or more", detect: detectCoreML, inspect: inspectCoreML},
 	{Name: "coreml", Purpose: ForDeployment, Directory: true, Mark: "Manifest.json with rootModelIdentifier", detect: detectPackage, inspect: inspectPackage},
 	{Name: "gguf", Purpose: ForDeployment, Mark: `"GGUF" at byte 0`, detect: magicAt(0, "GGUF"), inspect: inspectGGUF},
-	{Name: "tensorrt", Purpose: ForDeployment, Untried: true, Mark: `"ftrt" or "ptrt" at byte 0`, detect: detectTensorRT, inspect: inspectUnread},
+	{Name: "ort", Purpose: ForDeployment, Mark: `"ORTM" at byte 4`, detect: magicAt(4, "ORTM"), inspect: recognisedOnly("a graph of ONNX Runtime's own, in a form that only its version reads; the ONNX model that it was made from can be read")},
+	{Name: "tensorrt", Purpose: ForDeployment, Untried: true, Mark: `"ftrt" or "ptrt" at byte 0`, detect: detectTensorRT, inspect: recognisedOnly("a TensorRT engine is code for one kind of GPU, in a form that NVIDIA does not describe")},
+	{Name: "ncnn", Purpose: ForDeployment, Untried: true, Mark: `"7767517" and an end of line at byte 0`, detect: magicAt(0, "7767517\n"), inspect: recognisedOnly("layers of ncnn are not looked into, and its weights, in a file without a mark, are not known to belong to it")},
 	{Name: "graphdef", Purpose: ForDeployment, Mark: "GraphDef: nodes with a name and an operator in field 1", detect: detectGraphDef, inspect: inspectGraphDef},
 	{Name: "saved_model", Purpose: ForTraining, Directory: true, Mark: "saved_model.pb or saved_model.pbtxt", detect: detectSavedModel, inspect: inspectSavedModel},
 	{Name: "keras", Purpose: ForTraining, Mark: "zip with metadata.json and config.json", detect: detectKeras, inspect: inspectKeras},
 	{Name: "keras_h5", Purpose: ForTraining, Mark: "HDF5 signature and Keras attributes", detect: detectKerasH5, inspect: inspectKerasH5},
+	{Name: "ort_checkpoint", Purpose: ForTraining, Mark: `"ODTC" at byte 4`, detect: magicAt(4, "ODTC"), inspect: inspectORTCheckpoint},
 	{Name: "pt2", Purpose: ForTraining, Mark: "zip with NAME/archive_format, or serialized_exported_program.json", detect: detectPT2, inspect: inspectPT2},
 	{Name: "torchscript", Purpose: ForTraining, Mark: "zip with NAME/data.pkl and NAME/constants.pkl or NAME/code/", detect: detectTorchScript, inspect: inspectTorchScript},
 	{Name: "torch", Purpose: ForTraining, Mark: "zip with NAME/data.pkl alone, or the magic number of torch.save's old format", detect: detectTorch, inspect: inspectTorch},
@@ -111,7 +114,11 @@ func Inspect(path string) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("inspect %s: %w", path, err)
 	}
-	return m, nil
+	folder := root
+	if !format.Directory {
+		folder = filepath.Dir(root)
+	}
+	return m, m.findLinks(folder)
 }
 
 // maxClimb bounds how far Root looks upwards.

@@ -30,7 +30,7 @@ func TestDetectRealFiles(t *testing.T) {
 		"torch_zip.pt": "torch", "torch_legacy.pt": "torch", "torchscript_traced.pt": "torchscript",
 		"torchscript_frozen.pt": "torchscript", "exported.pt2": "pt2", "model.keras": "keras",
 		"model.h5": "keras_h5", "model.tflite": "tflite", "frozen.pb": "graphdef", "saved_model": "saved_model",
-		"../torchscript/scripted_train.pt": "torchscript", "../pt2/network_train.pt2": "pt2", "../gguf/weights.gguf": "gguf", "../torch/module_train.pt": "torch", "../openvino/network_train.xml": "openvino", "../coreml/nn_train.mlmodel": "coreml", "../coreml/network_train.mlpackage": "coreml", "../safetensors/weights.safetensors": "safetensors", "../safetensors/sharded.safetensors.index.json": "safetensors",
+		"../torchscript/scripted_train.pt": "torchscript", "../pt2/network_train.pt2": "pt2", "../gguf/weights.gguf": "gguf", "../torch/module_train.pt": "torch", "model.ort": "ort", "ort_checkpoint": "ort_checkpoint", "../openvino/network_train.xml": "openvino", "../coreml/nn_train.mlmodel": "coreml", "../coreml/network_train.mlpackage": "coreml", "../safetensors/weights.safetensors": "safetensors", "../safetensors/sharded.safetensors.index.json": "safetensors",
 		"../onnx/dynamo_eval_20.onnx": "onnx", "../onnx/types_19.onnx": "onnx", "../onnx/dropout_1_default.onnx": "onnx",
 	} {
 		path := filepath.Join(formatsDir, file)
@@ -66,6 +66,7 @@ func TestDetectRealFiles(t *testing.T) {
 var madeUp = map[string][]byte{
 	"gguf":        ggufHeader(0, 0),
 	"tensorrt":    []byte("ftrt\x00\x00\x00\x00"),
+	"ncnn":        []byte("7767517\n1 1\nInput x 0 1 x\n"),
 	"openvino":    []byte("<?xml version=\"1.0\"?>\n<!-- x -->\n<net name=\"m\" version=\"11\"><layers><layer id=\"0\" type=\"Result\"/></layers></net>"),
 	"coreml":      join(number(1, 7), block(2, block(1, str(1, "x"))), block(500)),
 	"safetensors": safetensors(`{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}  `),

@@ -477,9 +477,13 @@ func FuzzGraphDef(f *testing.F) {
 	})
 }
 
-// FuzzSavedModel holds the same of saved_model.pb.
+// FuzzSavedModel holds that any graph, and any node in it, that a SavedModel is
+// made to hold gives either an error that names the file or a complete model,
+// and that a field which TensorFlow does not have changes nothing. Around the
+// graph stands what a real file has around its own, so that lengths fit and
+// signatures lead into it.
 func FuzzSavedModel(f *testing.F) {
-	seeds(f, filepath.Join(tensorFlowDir, "*.saved_model", "saved_model.pb"))
+	wrappers := savedModelSeeds(f)
 	root := emptyRoot(f)
 	read := func(data []byte) (*Model, error) {
 		var p savedModel
@@ -490,15 +494,13 @@ func FuzzSavedModel(f *testing.F) {
 		m.FormatVersion = "schema"
 		return m, m.savedModel(&p, root)
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
+	f.Fuzz(func(t *testing.T, wrapper uint8, graph, node []byte) {
+		data := join(number(1, 1), block(2, wrappers[int(wrapper)%len(wrappers)], block(2, graph, block(1, node))))
 		m, err := read(data)
 		if err != nil {
 			if !strings.Contains(err.Error(), "test.pb") {
 				t.Fatalf("error does not name the file: %v", err)
 			}
-			return
-		}
-		if m == nil {
 			return
 		}
 		checkComplete(t, "fuzz", m)
@@ -507,6 +509,62 @@ func FuzzSavedModel(f *testing.F) {
 			t.Fatalf("a field more changed the model: %v\n%+v\n%+v", err, m, again)
 		}
 	})
+}
+
+// savedModelSeeds adds the graph of each real file, with one of its nodes, and
+// returns what its meta graph has besides.
+func savedModelSeeds(f *testing.F) (wrappers [][]byte) {
+	f.Helper()
+	paths, err := filepath.Glob(filepath.Join(tensorFlowDir, "*.saved_model", "saved_model.pb"))
+	if err != nil || len(paths) == 0 {
+		f.Fatalf("no seed: %v", err)
+	}
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		meta := fieldsOf(f, data, 2)[0]
+		graph := fieldsOf(f, meta, 2)[0]
+		f.Add(uint8(len(wrappers)), graph, append(fieldsOf(f, graph, 1), nil)[0])
+		wrappers = append(wrappers, join(withoutField(f, meta, 2)...))
+	}
+	return wrappers
+}
+
+// fieldsOf are the contents of a message's fields with this number.
+func fieldsOf(f *testing.F, message []byte, id int) (contents [][]byte) {
+	f.Helper()
+	eachField(f, message, func(of field, whole []byte) {
+		if of.id == id {
+			contents = append(contents, message[of.start:of.end])
+		}
+	})
+	return contents
+}
+
+// withoutField are all fields of a message but those with this number.
+func withoutField(f *testing.F, message []byte, id int) (fields [][]byte) {
+	f.Helper()
+	eachField(f, message, func(of field, whole []byte) {
+		if of.id != id {
+			fields = append(fields, whole)
+		}
+	})
+	return fields
+}
+
+func eachField(f *testing.F, message []byte, visit func(of field, whole []byte)) {
+	f.Helper()
+	w := newWire(bytes.NewReader(message), int64(len(message)), "seed")
+	for at := int64(0); at < int64(len(message)); {
+		of, next, err := w.field(at, int64(len(message)))
+		if err != nil {
+			f.Fatal(err)
+		}
+		visit(of, message[at:next])
+		at = next
+	}
 }
 
 // FuzzVariableIndex holds that any bytes give either an error that names the

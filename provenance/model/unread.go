@@ -46,9 +46,22 @@ func newModel(format, main string) *Model {
 	}
 }
 
-// inspectUnread knows a file by its name alone.
-func inspectUnread(path string, format Format) (*Model, error) {
-	return unread(format, filepath.Base(path)), nil
+// recognisedOnly knows a file of a format that is not looked into, for the reason that
+// is given.
+func recognisedOnly(reason string) func(string, Format) (*Model, error) {
+	return func(path string, format Format) (*Model, error) {
+		return unknownModel(format, filepath.Base(path), "unknown: "+reason), nil
+	}
+}
+
+// inspectORTCheckpoint knows what ONNX Runtime's training on devices goes on
+// from: the weights that it trains, and an optimizer's state.
+func inspectORTCheckpoint(path string, format Format) (*Model, error) {
+	m, err := recognisedOnly("a checkpoint of ONNX Runtime's training, whose weights and settings are not looked into")(path, format)
+	if err == nil {
+		m.find(TrainingCheckpoint, "", "")
+	}
+	return m, err
 }
 
 // inspectDirectory knows a folder by the names of its files.
@@ -116,6 +129,26 @@ func statPart(root *os.Root, name string) Part {
 		part.Size = info.Size()
 	}
 	return part
+}
+
+// findLinks makes a finding of parts that have names elsewhere, too: whoever
+// writes under one of those changes the model.
+func (m *Model) findLinks(folder string) error {
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for _, part := range m.Parts {
+		if part.Size < 0 {
+			continue
+		}
+		if info, err := root.Stat(filepath.FromSlash(part.Name)); err == nil && hasOtherNames(info) {
+			m.find(LinkedPart, "", quote(part.Name))
+		}
+	}
+	m.sortFindings()
+	return nil
 }
 
 func isLink(root *os.Root, name string) bool {

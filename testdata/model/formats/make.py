@@ -3,6 +3,8 @@ own framework writes it.
 
     python make.py torch        with torch
     python make.py tensorflow   with tensorflow and keras
+    python make.py onnxruntime  with onnxruntime
+    python make.py training     with onnxruntime-training
 
 The versions are those of testdata/python/*.txt. Files go beside this script,
 or to the folder given as the second argument.
@@ -54,5 +56,34 @@ def tensorflow_fixtures():
     (OUT / "frozen.pb").write_bytes(frozen.graph.as_graph_def().SerializeToString(deterministic=True))
 
 
+SOURCE = pathlib.Path(__file__).resolve().parent.parent / "onnx"
+
+
+def onnxruntime_fixtures():
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(OUT / "model.ort")
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.add_session_config_entry("session.save_model_format", "ORT")
+    onnxruntime.InferenceSession(SOURCE / "torchscript_train_17.onnx", options)
+
+
+def training_fixtures():
+    import tempfile
+
+    import onnx
+    from onnxruntime.training import artifacts
+
+    model = onnx.load(SOURCE / "torchscript_eval_17.onnx")
+    trained = ["fc.weight", "fc.bias"]
+    frozen = [i.name for i in model.graph.initializer if i.name not in trained]
+    with tempfile.TemporaryDirectory() as folder:
+        artifacts.generate_artifacts(model, requires_grad=trained, frozen_params=frozen, loss=artifacts.LossType.MSELoss,
+                                     optimizer=artifacts.OptimType.AdamW, artifact_directory=folder)
+        (OUT / "ort_checkpoint").write_bytes((pathlib.Path(folder) / "checkpoint").read_bytes())
+
+
 if __name__ == "__main__":
-    {"torch": torch_fixtures, "tensorflow": tensorflow_fixtures}[sys.argv[1]]()
+    {"torch": torch_fixtures, "tensorflow": tensorflow_fixtures,
+     "onnxruntime": onnxruntime_fixtures, "training": training_fixtures}[sys.argv[1]]()
