@@ -28,7 +28,7 @@ test-full: build tools ## All tests, those that take long too, three times, and 
 	.ci/fuzz 50000x
 
 bench: build tools $(CACHE)/python/reprozip/.made ## Measure convrun and its like against the bare command, in pairs
-	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./cmd/convrun ./runner ./runner/trace
+	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./cmd/convrun ./provenance/model ./runner ./runner/trace
 
 lint: $(CACHE)/bin/staticcheck ## Check form; writes nothing
 	@test -z "$$(gofmt -l cmd printable provenance runner sign strictjson | tee /dev/stderr)"
