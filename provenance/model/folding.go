@@ -116,7 +116,7 @@ func openFrozen(path string) (*frozenWeights, error) {
 	w := newWire(file, size, filepath.Base(path))
 	f := &frozenWeights{
 		files: []io.Closer{file, root}, used: map[any]bool{}, layers: map[*tensor]*frozenLayer{},
-		digester: &onnxDigester{wire: w, root: root, parts: map[string]Part{}},
+		digester: &onnxDigester{wire: w, parts: partFiles{root: root}, stats: map[string]Part{}},
 	}
 	var p proto
 	if err := w.model(&p); err != nil {
@@ -133,7 +133,7 @@ func openFrozen(path string) (*frozenWeights, error) {
 }
 
 func (f *frozenWeights) close() {
-	f.digester.close()
+	f.digester.parts.close()
 	for _, file := range f.files {
 		file.Close()
 	}
