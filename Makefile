@@ -29,7 +29,7 @@ test-full: build tools $(call envs,$(OLDER)) ## All tests, those that take long 
 	.ci/fuzz 50000x
 
 bench: build tools $(CACHE)/python/reprozip/.made ## Measure convrun and its like against the bare command, in pairs
-	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./cmd/convrun ./runner ./runner/...
+	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./cmd/convrun ./provenance/model ./runner/...
 
 lint: $(CACHE)/bin/staticcheck ## Check form; writes nothing
 	@test -z "$$(gofmt -l cmd printable provenance runner sign strictjson | tee /dev/stderr)"

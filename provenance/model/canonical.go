@@ -106,13 +106,31 @@ func (l *listing) text(s string) {
 
 func (l *listing) digest(s checksum) { l.write(s[:]...) }
 
-// data writes n bytes of a file as a text, through buffer.
-func (l *listing) data(from io.ReaderAt, at, n int64, buffer []byte) error {
+// passage is what data goes through on its way from a file into a listing.
+type passage struct {
+	piece []byte
+	// left is how many bytes may still pass: a few times what the files have,
+	// since parts that overlap could make a small file endless.
+	left int64
+}
+
+// maxPasses is how often each byte of a file may go into a digest.
+const maxPasses = 4
+
+func newPassage(size int64) *passage {
+	return &passage{piece: make([]byte, listingBuffer), left: maxPasses * size}
+}
+
+// data writes n bytes of a file as a text.
+func (l *listing) data(from io.ReaderAt, at, n int64, through *passage) error {
+	if through.left -= n; through.left < 0 {
+		return notCanonical("parts of the file are used more than %d times, each as something else", maxPasses)
+	}
 	l.number(n)
 	l.hash.Write(l.buffer)
 	l.buffer = l.buffer[:0]
 	for n > 0 {
-		piece := buffer[:min(n, int64(len(buffer)))]
+		piece := through.piece[:min(n, listingBuffer)]
 		if read, err := from.ReadAt(piece, at); read < len(piece) {
 			return fmt.Errorf("read %d bytes at byte %d: %w", len(piece), at, err)
 		}

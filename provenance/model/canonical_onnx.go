@@ -26,19 +26,15 @@ func canonicalONNX(path string) (checksum, error) {
 // onnxDigester digests one ONNX model.
 type onnxDigester struct {
 	*wire
-	root      *os.Root
 	functions map[functionKey]*function
 	// sums and calling remember what was digested, and which functions are
 	// being digested now.
 	sums    map[*function]checksum
 	calling map[*function]bool
 	tensors map[*tensor]checksum
-	parts   map[string]Part
-	// opened is the file of external data that was read last.
-	opened     *os.File
-	openedName string
-	// piece is what data passes through.
-	piece []byte
+	stats   map[string]Part // of external data
+	parts   partFiles
+	passage *passage
 }
 
 func digestONNX(w *wire, root *os.Root) (checksum, error) {
@@ -47,11 +43,11 @@ func digestONNX(w *wire, root *os.Root) (checksum, error) {
 		return checksum{}, err
 	}
 	d := &onnxDigester{
-		wire: w, root: root, functions: p.calls(),
-		sums: map[*function]checksum{}, calling: map[*function]bool{}, tensors: map[*tensor]checksum{}, parts: map[string]Part{},
-		piece: make([]byte, listingBuffer),
+		wire: w, parts: partFiles{root: root}, functions: p.calls(),
+		sums: map[*function]checksum{}, calling: map[*function]bool{}, tensors: map[*tensor]checksum{}, stats: map[string]Part{},
+		passage: newPassage(w.size),
 	}
-	defer d.close()
+	defer d.parts.close()
 	switch {
 	case !p.graphs:
 		return checksum{}, w.malformed(0, "a graph in field 7", "none")
@@ -63,12 +59,6 @@ func digestONNX(w *wire, root *os.Root) (checksum, error) {
 		return checksum{}, notCanonical("%s is none that ONNX defines", w.foreign)
 	}
 	return d.model(&p)
-}
-
-func (d *onnxDigester) close() {
-	if d.opened != nil {
-		d.opened.Close()
-	}
 }
 
 func (d *onnxDigester) model(p *proto) (checksum, error) {

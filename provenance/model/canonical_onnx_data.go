@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"path/filepath"
 	"slices"
 )
 
@@ -113,7 +112,7 @@ func (k *onnxWalk) strings(a *onnxAttribute) error {
 	if a.kind == attributeString && len(texts) > 1 {
 		texts = texts[len(texts)-1:] // the last one counts
 	}
-	return each(k, texts, func(s span) error { return k.data(k.file, s.start, s.len(), k.piece) })
+	return each(k, texts, func(s span) error { return k.data(k.file, s.start, s.len(), k.passage) })
 }
 
 func (k *onnxWalk) readAttribute(a *attribute) (*onnxAttribute, error) {
@@ -238,7 +237,7 @@ func (d *onnxDigester) elements(l *listing, t *tensor) error {
 		if t.payload.len() != size {
 			return notCanonical("tensor %s has %d bytes, its type and shape need %d", name, t.payload.len(), size)
 		}
-		return l.data(d.file, t.payload.start, size, d.piece)
+		return l.data(d.file, t.payload.start, size, d.passage)
 	case typed[0] != elementTypes[t.kind].list:
 		return notCanonical("tensor %s of type %s has its elements in field %d", name, elementTypes[t.kind].name, typed[0])
 	}
@@ -319,7 +318,7 @@ func (d *onnxDigester) stringElements(l *listing, t *tensor) error {
 			if err := d.want(f, bytesType); err != nil {
 				return err
 			}
-			return l.data(d.file, f.start, f.len(), d.piece)
+			return l.data(d.file, f.start, f.len(), d.passage)
 		})
 		if err != nil {
 			return err
@@ -337,7 +336,7 @@ func (d *onnxDigester) externalElements(l *listing, t *tensor, size int64) error
 	if problem != "" {
 		return notCanonical("tensor %s in %s: %s", quote(t.name), quote(t.location), problem)
 	}
-	return l.data(file, offset, size, d.piece)
+	return l.data(file, offset, size, d.passage)
 }
 
 // external is where the elements of a tensor lie in another file, or why that
@@ -347,10 +346,13 @@ func (d *onnxDigester) external(t *tensor) (file io.ReaderAt, offset int64, prob
 	if problem != "" {
 		return nil, 0, problem
 	}
-	part, ok := d.parts[name]
+	part, ok := d.stats[name]
 	if !ok {
-		part = statPart(d.root, name)
-		d.parts[name] = part
+		part = statPart(d.parts.root, name)
+		d.stats[name] = part
+		if part.Problem == "" && d.passage != nil {
+			d.passage.left += maxPasses * part.Size
+		}
 	}
 	if part.Problem == "" {
 		part.Problem = t.outside(part.Size)
@@ -362,37 +364,7 @@ func (d *onnxDigester) external(t *tensor) (file io.ReaderAt, offset int64, prob
 	if err != nil || t.byteLength() < 0 {
 		return nil, 0, "where its elements lie is not known"
 	}
-	return partReader{d, name}, offset, ""
-}
-
-// partReader reads a file of external data.
-type partReader struct {
-	digester *onnxDigester
-	name     string
-}
-
-// ReadAt is that of io.ReaderAt.
-func (r partReader) ReadAt(b []byte, offset int64) (int, error) {
-	file, err := r.digester.open(r.name)
-	if err != nil {
-		return 0, err
-	}
-	return file.ReadAt(b, offset)
-}
-
-// open opens a file of external data, and keeps it open until another one is
-// needed: there may be more of them than files can be open.
-func (d *onnxDigester) open(name string) (io.ReaderAt, error) {
-	if d.opened != nil && d.openedName == name {
-		return d.opened, nil
-	}
-	d.close()
-	file, err := d.root.Open(filepath.FromSlash(name))
-	if err != nil {
-		return nil, err
-	}
-	d.opened, d.openedName = file, name
-	return file, nil
+	return partReader{&d.parts, name}, offset, ""
 }
 
 // valueType writes the type of the ValueInfoProto at s.

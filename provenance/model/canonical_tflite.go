@@ -28,11 +28,11 @@ type tfliteDigester struct {
 	ordered bool
 	sums    map[int64]checksum
 	calling map[int64]bool
-	piece   []byte
+	passage *passage
 }
 
 func digestTFLite(p *pager) (checksum, error) {
-	d := &tfliteDigester{pager: p, tflite: &tflite{}, sums: map[int64]checksum{}, calling: map[int64]bool{}, piece: make([]byte, listingBuffer)}
+	d := &tfliteDigester{pager: p, tflite: &tflite{}, sums: map[int64]checksum{}, calling: map[int64]bool{}, passage: newPassage(p.size)}
 	if err := p.tflite(d.tflite); err != nil {
 		return checksum{}, err
 	}
@@ -136,6 +136,7 @@ type tfliteWalk struct {
 	numbers   []int64
 	stack     []tfliteStep
 	variables map[int64]int64
+	constants map[int64]checksum
 }
 
 type tflitePlace struct {
@@ -150,7 +151,7 @@ type tfliteStep struct{ operator, next int }
 
 func (d *tfliteDigester) newWalk(g *tfliteGraph) (*tfliteWalk, error) {
 	k := &tfliteWalk{
-		listing: newListing("tflite graph"), tfliteDigester: d, in: g, made: map[int64]tflitePlace{}, variables: map[int64]int64{},
+		listing: newListing("tflite graph"), tfliteDigester: d, in: g, made: map[int64]tflitePlace{}, variables: map[int64]int64{}, constants: map[int64]checksum{},
 		state: make([]tfliteState, len(g.operators)), numbers: make([]int64, len(g.operators)),
 	}
 	if err := onlyFields("a sub-graph", g.table, 6); err != nil {
@@ -302,7 +303,7 @@ func (k *tfliteWalk) rawVector(t table, id int) error {
 	if err != nil {
 		return err
 	}
-	return k.data(k.file, at, n, k.piece)
+	return k.data(k.file, at, n, k.passage)
 }
 
 // values writes what makes each of these tensors.
@@ -349,6 +350,10 @@ func (k *tfliteWalk) value(tensor int64) error {
 
 // constant writes the digest of a tensor that the file holds.
 func (k *tfliteWalk) constant(tensor int64) error {
+	if s, ok := k.constants[tensor]; ok {
+		k.digest(s)
+		return nil
+	}
 	l := newListing("tensor")
 	if err := k.describe(l, tensor); err != nil {
 		return err
@@ -361,10 +366,12 @@ func (k *tfliteWalk) constant(tensor int64) error {
 	if n, _ := elements(t.shape); stored.len() == 0 && n > 0 && !t.variable {
 		return notCanonical("nothing makes tensor %s", quote(t.name))
 	}
-	if err := l.data(k.file, stored.start, stored.len(), k.piece); err != nil {
+	if err := l.data(k.file, stored.start, stored.len(), k.passage); err != nil {
 		return err
 	}
-	k.digest(l.sum())
+	s := l.sum()
+	k.constants[tensor] = s
+	k.digest(s)
 	return nil
 }
 
@@ -434,7 +441,7 @@ func (k *tfliteWalk) elementsOf(l *listing, t table, id int, width int64) error 
 	if err != nil {
 		return err
 	}
-	return l.data(k.file, at, n*width, k.piece)
+	return l.data(k.file, at, n*width, k.passage)
 }
 
 // options writes the options of an operator in one of the two unions: of each
@@ -550,7 +557,7 @@ func (k *tfliteWalk) customOptions(e table, code tfliteCode) error {
 		}
 	}
 	k.text("bytes")
-	return k.data(k.file, at, n, k.piece)
+	return k.data(k.file, at, n, k.passage)
 }
 
 // flexNode writes a NodeDef, https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/framework/node_def.proto:
@@ -584,7 +591,7 @@ func (k *tfliteWalk) flexNode(s span) error {
 	for _, name := range slices.Sorted(maps.Keys(attributes)) {
 		k.listing.text(name)
 		at := attributes[name]
-		if err := k.data(k.file, at.start, at.len(), k.piece); err != nil {
+		if err := k.data(k.file, at.start, at.len(), k.passage); err != nil {
 			return err
 		}
 	}

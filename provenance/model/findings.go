@@ -78,7 +78,7 @@ var findingKinds = []struct {
 	{UnknownOperator, severityWarning, "what an operator does is not known: it is neither of ONNX nor defined in the file"},
 	{UncalledFunction, severityNote, "the file defines a function that nothing calls"},
 	{OverridableInitializer, severityNote, "initializers are also listed as inputs, so that whoever runs the model can replace them"},
-	{GraphTooLarge, severityWarning, "the graph was not judged: written out, its functions have more nodes than are looked at"},
+	{GraphTooLarge, severityWarning, "the graph was not judged: it has, or its functions written out have, more nodes than are looked at"},
 	{FlowDropoutActive, severityError, "dropout acts in this file"},
 	{FlowBatchNormActive, severityError, "batch normalization uses the statistics of each batch or changes them, so that one sample's result depends on the others"},
 	{FlowSwitch, severityWarning, "whether a training-specific operation acts is decided when the model runs"},

@@ -116,7 +116,7 @@ func openFrozen(path string) (*frozenWeights, error) {
 	w := newWire(file, size, filepath.Base(path))
 	f := &frozenWeights{
 		files: []io.Closer{file, root}, used: map[any]bool{}, layers: map[*tensor]*frozenLayer{},
-		digester: &onnxDigester{wire: w, root: root, parts: map[string]Part{}},
+		digester: &onnxDigester{wire: w, parts: partFiles{root: root}, stats: map[string]Part{}},
 	}
 	var p proto
 	if err := w.model(&p); err != nil {
@@ -133,7 +133,7 @@ func openFrozen(path string) (*frozenWeights, error) {
 }
 
 func (f *frozenWeights) close() {
-	f.digester.close()
+	f.digester.parts.close()
 	for _, file := range f.files {
 		file.Close()
 	}
@@ -396,7 +396,8 @@ func (l *frozenLayer) folded(layer *normalizationLayer, factor []float64, shapes
 		if !same(l.weight.kind, has, wanted) {
 			continue
 		}
-		difference, ok, err := l.scaled(before.weight, factor)
+		difference, ok, err := l.scaled(before, factor)
+		before.turned = nil
 		if ok || err != nil {
 			return difference, ok, err
 		}
@@ -409,7 +410,7 @@ const foldingPiece = 1 << 14
 
 // scaled tells whether the weights are those of before, each channel times its
 // factor: all of them are compared, relative to the largest.
-func (l *frozenLayer) scaled(before *weight, factor []float64) (difference float64, ok bool, err error) {
+func (l *frozenLayer) scaled(before *trainedLayer, factor []float64) (difference float64, ok bool, err error) {
 	inner := int64(1)
 	for _, d := range l.weight.shape[l.axis+1:] {
 		inner *= d
@@ -437,7 +438,48 @@ func (l *frozenLayer) scaled(before *weight, factor []float64) (difference float
 }
 
 // trainedLayer is a layer of the trained model that another one can be folded into.
-type trainedLayer struct{ weight, bias *weight }
+type trainedLayer struct {
+	weight, bias *weight
+	// channelsLast is set for a kernel of Keras, height × width × inputs ×
+	// outputs, whose shape in ONNX has the outputs first.
+	channelsLast bool
+	// turned are its elements in ONNX's order, once they were asked for.
+	turned []float64
+}
+
+// maxTurned bounds a kernel that is turned in memory, in elements.
+const maxTurned = 1 << 22
+
+// read is n elements from the given one on, in ONNX's order.
+func (l *trainedLayer) read(from, n int64) ([]float64, error) {
+	if !l.channelsLast {
+		return l.weight.read(from, n)
+	}
+	if l.turned == nil {
+		values, err := l.weight.read(0, l.weight.elements())
+		if err != nil {
+			return nil, err
+		}
+		outputs := int(l.shape()[0])
+		inputs := int(l.shape()[1])
+		l.turned = make([]float64, len(values))
+		area := len(values) / (inputs * outputs)
+		for i, v := range values {
+			output, input, place := i%outputs, i/outputs%inputs, i/(outputs*inputs)
+			l.turned[(output*inputs+input)*area+place] = v
+		}
+	}
+	return l.turned[from : from+n], nil
+}
+
+// shape is that of the weights in ONNX.
+func (l *trainedLayer) shape() []int64 {
+	s := l.weight.shape
+	if !l.channelsLast {
+		return s
+	}
+	return []int64{s[3], s[2], s[0], s[1]}
+}
 
 // byShape are the tensors of two dimensions or more, with their biases.
 func (f *weightFile) byShape() map[string][]*trainedLayer {
@@ -447,12 +489,16 @@ func (f *weightFile) byShape() map[string][]*trainedLayer {
 	}
 	for i := range f.weights {
 		w := &f.weights[i]
-		if len(w.shape) < 2 {
+		if len(w.shape) < 2 || slices.Contains(w.shape, 0) {
 			continue
 		}
 		at := strings.LastIndexFunc(w.name, isSeparatorOfNames) + 1
-		key := fmt.Sprint(w.shape)
-		shapes[key] = append(shapes[key], &trainedLayer{w, byName[w.name[:at]+"bias"]})
+		layer := &trainedLayer{weight: w, bias: byName[w.name[:at]+"bias"], channelsLast: len(w.shape) == 4 && strings.HasSuffix(w.name, "kernel")}
+		if layer.channelsLast && w.elements() > maxTurned {
+			continue
+		}
+		key := fmt.Sprint(layer.shape())
+		shapes[key] = append(shapes[key], layer)
 	}
 	return shapes
 }

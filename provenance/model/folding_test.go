@@ -9,7 +9,8 @@ import (
 // Real trained and frozen models: what became of each batch normalization is
 // told from its numbers alone.
 func TestProveFolding(t *testing.T) {
-	// torch's TorchScript exporter folds no transposed convolution.
+	// torch's TorchScript exporter folds no transposed convolution, tf2onnx no
+	// depthwise one.
 	some, all := Folding{Layers: 5, Kept: 2, Folded: 3}, Folding{Layers: 5, Kept: 1, Folded: 4}
 	none := []string{"bn1", "bn2", "bn3", "bn4", "bn5"}
 	for _, c := range []struct {
@@ -27,6 +28,7 @@ func TestProveFolding(t *testing.T) {
 		{"convolutions.pt", "altered_weight.onnx", &Folding{Layers: 5, Kept: 2, Folded: 2, Missing: []string{"bn3"}}},
 		{"convolutions.pt", "altered_bias.onnx", &Folding{Layers: 5, Kept: 2, Folded: 2, Missing: []string{"bn3"}}},
 		{"shifted.safetensors", "torchscript.onnx", &Folding{Layers: 5, Missing: none}},
+		{"keras.h5", "tf2onnx.onnx", &Folding{Layers: 4, Folded: 2, Affine: 2}},
 		{"torchscript.onnx", "torchscript.onnx", nil},
 		{"../safetensors/plain.safetensors", "torchscript.onnx", nil},
 		{"convolutions.pt", "convolutions.pt", nil},

@@ -67,8 +67,8 @@ var Formats = []Format{
 	{Name: "pt2", Purpose: ForTraining, Mark: "zip with NAME/archive_format, or serialized_exported_program.json", detect: detectPT2, inspect: inspectPT2},
 	{Name: "torchscript", Purpose: ForTraining, Mark: "zip with NAME/data.pkl and NAME/constants.pkl or NAME/code/", detect: detectTorchScript, inspect: inspectTorchScript},
 	{Name: "torch", Purpose: ForTraining, Mark: "zip with NAME/data.pkl alone, or the magic number of torch.save's old format", detect: detectTorch, inspect: inspectTorch},
-	{Name: "safetensors", Purpose: ForTraining, Mark: "a length of 8 bytes, then a JSON object of that length", detect: detectSafetensors, inspect: inspectSafetensors},
-	{Name: "safetensors", Purpose: ForTraining, Mark: "JSON object with weight_map, of files that end in .safetensors", detect: detectSafetensorsIndex, inspect: inspectSafetensorsIndex},
+	{Name: "safetensors", Purpose: ForTraining, Mark: "a length of 8 bytes, then a JSON object of that length", detect: detectSafetensors, inspect: inspectSafetensors, canonical: canonicalSafetensors},
+	{Name: "safetensors", Purpose: ForTraining, Mark: "JSON object with weight_map, of files that end in .safetensors", detect: detectSafetensorsIndex, inspect: inspectSafetensorsIndex, canonical: canonicalSafetensorsIndex},
 }
 
 // notRead stands where a format is recognised but not read in depth yet.

@@ -23,6 +23,11 @@ type hdf5 struct {
 type hdf5Dataset struct {
 	path     string // without a slash in front
 	elements int64
+	shape    []int64
+	// kind is the type of floating-point elements that lie in one piece from
+	// byte at on; "" for all others.
+	kind string
+	at   int64
 }
 
 // Limits of reading HDF5.
@@ -39,6 +44,7 @@ const (
 	linkInfoMessage      = 0x02
 	datatypeMessage      = 0x03
 	linkMessage          = 0x06
+	layoutMessage        = 0x08
 	externalDataMessage  = 0x07
 	attributeMessage     = 0x0c
 	continuationMessage  = 0x10
@@ -196,7 +202,7 @@ func (r *hdf5Reader) object(at int64, path string, depth int) error {
 	if err != nil {
 		return err
 	}
-	elements, typed := int64(-1), false
+	data, typed, placed := hdf5Dataset{path: path, elements: -1}, false, false
 	for _, m := range messages {
 		if m.shared && m.kind != datatypeMessage {
 			r.cannot("a header that shares what it says, of " + quote(path))
@@ -204,11 +210,14 @@ func (r *hdf5Reader) object(at int64, path string, depth int) error {
 		}
 		switch m.kind {
 		case dataspaceMessage:
-			if elements, err = r.dataspace(m.span); err != nil {
-				return err
-			}
+			err = r.dataspace(m.span, &data)
 		case datatypeMessage:
 			typed = true
+			if !m.shared {
+				data.kind, err = r.floatKind(m.span)
+			}
+		case layoutMessage:
+			data.at, placed, err = r.contiguous(m.span)
 		case externalDataMessage:
 			r.external = append(r.external, path)
 		case attributeMessage:
@@ -230,11 +239,14 @@ func (r *hdf5Reader) object(at int64, path string, depth int) error {
 			return err
 		}
 	}
-	if typed && elements >= 0 {
-		if err := r.keep(at, int64(len(path))+32); err != nil {
+	if typed && data.elements >= 0 {
+		if err := r.keep(at, int64(len(path)+8*len(data.shape))+80); err != nil {
 			return err
 		}
-		r.datasets = append(r.datasets, hdf5Dataset{path, elements})
+		if !placed {
+			data.kind = ""
+		}
+		r.datasets = append(r.datasets, data)
 	}
 	return nil
 }
@@ -374,8 +386,34 @@ func (r *hdf5Reader) listed(list []message, blocks []span, m message, signature 
 	return list, append(blocks, s), nil
 }
 
-// dataspace is the number of elements.
-func (r *hdf5Reader) dataspace(s span) (int64, error) {
+// floatKind is the type of elements, section IV.A.2.d of the specification,
+// when it is one of IEEE 754 with the lowest byte first; else "".
+func (r *hdf5Reader) floatKind(s span) (string, error) {
+	c := r.cursor(s)
+	class, order := c.take(1)&15, c.take(1)&0x41
+	c.skip(2)
+	size := c.take(4)
+	const float, little = 1, 0
+	if c.err != nil || class != float || order != little {
+		return "", c.err
+	}
+	return map[uint64]string{2: "float16", 4: "float32", 8: "float64"}[size], nil
+}
+
+// contiguous is where the elements lie when they do in one piece, section
+// IV.A.2.i.
+func (r *hdf5Reader) contiguous(s span) (at int64, ok bool, err error) {
+	c := r.cursor(s)
+	version, class := c.take(1), c.take(1)
+	if c.err != nil || version != 3 && version != 4 || class != 1 {
+		return 0, false, c.err
+	}
+	at, ok = c.address()
+	return at, ok, nil // an address past the end is one where nothing lies
+}
+
+// dataspace reads the shape.
+func (r *hdf5Reader) dataspace(s span, into *hdf5Dataset) error {
 	c := r.cursor(s)
 	version, rank := c.take(1), c.take(1)
 	c.skip(1)
@@ -387,20 +425,22 @@ func (r *hdf5Reader) dataspace(s span) (int64, error) {
 		c.err = r.malformed(s.start, "a dataspace of version 1 or 2", fmt.Sprint(version))
 	}
 	if version == 2 && kind == 2 { // no element
-		return 0, c.err
+		into.elements = 0
+		return c.err
 	}
 	shape := []int64{}
 	for range rank {
 		shape = append(shape, int64(c.take(r.lengths)))
 	}
 	if c.err != nil {
-		return 0, c.err
+		return c.err
 	}
 	n, ok := elements(shape)
 	if !ok || n > maxParameters {
-		return 0, r.malformed(s.start, "at most 2^53 elements", fmt.Sprintf("the shape %v", shape))
+		return r.malformed(s.start, "at most 2^53 elements", fmt.Sprintf("the shape %v", shape))
 	}
-	return n, nil
+	into.elements, into.shape = n, shape
+	return nil
 }
 
 // attribute keeps an attribute of the root if it is one string.
@@ -432,14 +472,15 @@ func (r *hdf5Reader) attribute(s span) error {
 	size := int64(c.take(4))
 	c.skip(at + padded(kind) - c.at)
 	at = c.at
-	n, err := r.dataspace(span{at, min(at+space, c.end)})
+	var held hdf5Dataset
+	err := r.dataspace(span{at, min(at+space, c.end)}, &held)
 	c.skip(padded(space))
 	switch {
 	case c.err != nil:
 		return c.err
 	case err != nil:
 		return err
-	case n != 1:
+	case held.elements != 1:
 		return nil
 	}
 	const fixedString, variable = 3, 9

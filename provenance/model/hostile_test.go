@@ -137,6 +137,25 @@ func TestLargeGraph(t *testing.T) {
 	}
 }
 
+// A graph with more nodes than are kept is counted, and judged in nothing.
+func TestGraphTooLargeToKeep(t *testing.T) {
+	const n = 1_000_000
+	bounded(t, "1,000,000 nodes", func() {
+		m, err := Inspect(longGraph(t, n))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Operators["Relu"] != n || len(m.Inputs) != 1 || len(m.Outputs) != 1 || m.found(GraphTooLarge) != 1 {
+			t.Errorf("%v, %v, %v", m.Operators, m.Inputs, m.Findings)
+		}
+		for _, v := range m.Elimination {
+			if v.Status != Unknown {
+				t.Errorf("%+v", v)
+			}
+		}
+	})
+}
+
 // Evidence is bounded, whatever names are in the file, and nothing in it can
 // drive a terminal.
 func TestEvidenceBounds(t *testing.T) {

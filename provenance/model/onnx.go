@@ -1,6 +1,7 @@
 package model
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -30,22 +31,18 @@ func inspectONNX(path string, format Format) (*Model, error) {
 func readONNX(file io.ReaderAt, size int64, name string, root *os.Root) (*Model, error) {
 	w := newWire(file, size, name)
 	var p proto
-	if err := w.model(&p); err != nil {
+	err := w.model(&p)
+	if tooLarge := new(tooLargeError); errors.As(err, &tooLarge) {
+		return countONNX(file, size, name, root, err)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if !p.graphs {
 		return nil, w.malformed(0, "a graph in field 7", "none")
 	}
-	m := newModel("onnx", name)
-	m.FormatVersion = "IR " + strconv.FormatInt(p.ir, 10)
-	if p.ir == 0 {
-		m.FormatVersion = "unknown: the file states no IR version"
-	}
-	m.Producer = producer(p.producer, p.producerVersion)
-	m.Opsets = p.opsets
-	m.Inputs, m.Outputs = trueInputs(&p), notNil(p.graph.outputs)
+	m := p.facts(name)
 	m.Operators = p.operators()
-	var err error
 	if m.Parameters, err = p.parameters(); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -56,6 +53,37 @@ func readONNX(file io.ReaderAt, size int64, name string, root *os.Root) (*Model,
 		m.find(OverridableInitializer, "", fmt.Sprintf("%d of %d initializers", n, len(p.graph.tensors)+len(p.graph.sparse)))
 	}
 	return m, eliminate(m, &p, w)
+}
+
+// facts are what the model says of itself besides its nodes and weights.
+func (p *proto) facts(name string) *Model {
+	m := newModel("onnx", name)
+	m.FormatVersion = "IR " + strconv.FormatInt(p.ir, 10)
+	if p.ir == 0 {
+		m.FormatVersion = "unknown: the file states no IR version"
+	}
+	m.Producer = producer(p.producer, p.producerVersion)
+	m.Opsets = p.opsets
+	m.Inputs, m.Outputs = trueInputs(p), notNil(p.graph.outputs)
+	return m
+}
+
+// countONNX reads a model whose graph is too large to keep: its nodes are
+// counted, functions that nothing calls included, and nothing is judged.
+func countONNX(file io.ReaderAt, size int64, name string, root *os.Root, cause error) (*Model, error) {
+	w := newWire(file, size, name)
+	w.counted = map[string]int{}
+	var p proto
+	if err := w.model(&p); err != nil {
+		return nil, err
+	}
+	m := p.facts(name)
+	m.Operators = w.counted
+	for _, op := range Operations {
+		m.Elimination = append(m.Elimination, Verdict{Operation: op, Status: Unknown, Evidence: []string{clip("unknown: " + cause.Error())}})
+	}
+	m.find(GraphTooLarge, "", cause.Error())
+	return m, m.externalParts(&p, root)
 }
 
 func producer(name, version string) string {

@@ -313,10 +313,21 @@ const (
 
 func (w *wire) node(f field, depth int, into *[]*node) error {
 	n := &node{}
+	if w.counted != nil {
+		kept := w.kept
+		err := w.nodeFields(f, depth, n)
+		w.kept = kept
+		w.counted[n.operator()]++
+		return err
+	}
 	*into = append(*into, n)
 	if err := w.keep(f.offset, nodeCost); err != nil {
 		return err
 	}
+	return w.nodeFields(f, depth, n)
+}
+
+func (w *wire) nodeFields(f field, depth int, n *node) error {
 	return w.message(f, depth, func(f field) error {
 		switch f.id {
 		case 1:

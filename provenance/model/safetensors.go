@@ -270,12 +270,18 @@ func inspectSafetensorsIndex(path string, format Format) (*Model, error) {
 	return index.model(root, newSafetensors(format, filepath.Base(path), index.metadata))
 }
 
-// model reads the header of each shard, and holds it against the index.
-func (index *safetensorsIndex) model(root *os.Root, m *Model) (*Model, error) {
-	wanted := map[string][]string{} // tensors by shard
+// wanted are the names of the tensors by shard.
+func (index *safetensorsIndex) wanted() map[string][]string {
+	wanted := map[string][]string{}
 	for tensor, shard := range index.shards {
 		wanted[shard] = append(wanted[shard], tensor)
 	}
+	return wanted
+}
+
+// model reads the header of each shard, and holds it against the index.
+func (index *safetensorsIndex) model(root *os.Root, m *Model) (*Model, error) {
+	wanted := index.wanted()
 	if len(wanted) > maxParts {
 		return nil, fmt.Errorf("%s: expected at most %d shards, found %d", m.Main, maxParts, len(wanted))
 	}

@@ -100,6 +100,11 @@ const maxMemory = 256 << 20
 // collected early, so that what is counted is near to what is in use.
 func bounded(t *testing.T, name string, read func()) {
 	t.Helper()
+	boundedBy(t, name, maxMemory, read)
+}
+
+func boundedBy(t *testing.T, name string, limit uint64, read func()) {
+	t.Helper()
 	defer debug.SetGCPercent(debug.SetGCPercent(30))
 	inUse := func() uint64 {
 		var m runtime.MemStats
@@ -124,7 +129,7 @@ func bounded(t *testing.T, name string, read func()) {
 	read()
 	most := inUse()
 	close(stop)
-	if most = max(most, <-peak); most > before+maxMemory {
+	if most = max(most, <-peak); most > before+limit {
 		t.Errorf("%s: took %d MiB", name, (most-before)>>20)
 	}
 }

@@ -155,3 +155,43 @@ func isLink(root *os.Root, name string) bool {
 	info, err := root.Lstat(filepath.FromSlash(name))
 	return err == nil && info.Mode()&fs.ModeSymlink != 0
 }
+
+// partFiles reads the parts of a model, one file open at a time: there may be
+// more of them than files can be open.
+type partFiles struct {
+	root   *os.Root
+	opened *os.File
+	name   string // of opened
+}
+
+func (p *partFiles) open(name string) (*os.File, error) {
+	if p.opened != nil && p.name == name {
+		return p.opened, nil
+	}
+	p.close()
+	file, err := p.root.Open(filepath.FromSlash(name))
+	p.opened, p.name = file, name
+	return file, err
+}
+
+func (p *partFiles) close() {
+	if p.opened != nil {
+		p.opened.Close()
+	}
+	p.opened = nil
+}
+
+// partReader reads one of the parts.
+type partReader struct {
+	*partFiles
+	part string
+}
+
+// ReadAt is that of io.ReaderAt.
+func (r partReader) ReadAt(b []byte, offset int64) (int, error) {
+	file, err := r.open(r.part)
+	if err != nil {
+		return 0, err
+	}
+	return file.ReadAt(b, offset)
+}

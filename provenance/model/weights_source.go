@@ -81,7 +81,7 @@ func (f *weightFile) close() {
 // openWeights finds the tensors of a file of weights; nil when its format is
 // none that they are read from.
 func openWeights(path string, format Format) (*weightFile, error) {
-	open := map[string]func(*weightFile, string) error{"torch": openTorchWeights, "safetensors": openSafetensorsWeights}[format.Name]
+	open := map[string]func(*weightFile, string) error{"torch": openTorchWeights, "safetensors": openSafetensorsWeights, "keras_h5": openKerasWeights}[format.Name]
 	if open == nil {
 		return nil, nil
 	}
@@ -168,6 +168,27 @@ func openTorchWeights(f *weightFile, path string) error {
 		w := weight{t.name, kind, t.shape, data, t.offset * weightSizes[kind]}
 		if n, ok := product(t.shape); ok && w.at/weightSizes[kind] == t.offset && n <= length/weightSizes[kind]-t.offset {
 			f.weights = append(f.weights, w)
+		}
+	}
+	return nil
+}
+
+// openKerasWeights finds the weights of a .h5 file, whose names say what they
+// are; in a .keras file they are only numbered.
+func openKerasWeights(f *weightFile, path string) error {
+	file, size, err := openRegular(path)
+	if err != nil {
+		return err
+	}
+	f.files = append(f.files, file)
+	h, err := readHDF5(file, size, filepath.Base(path))
+	if err != nil {
+		return err
+	}
+	for _, d := range h.datasets {
+		name, isWeight := strings.CutPrefix(d.path, "model_weights/")
+		if bytes := packed(d.elements, 8*int(weightSizes[d.kind])); isWeight && bytes > 0 && d.at >= 0 && bytes <= size-d.at {
+			f.weights = append(f.weights, weight{strings.TrimSuffix(name, ":0"), d.kind, d.shape, file, d.at})
 		}
 	}
 	return nil

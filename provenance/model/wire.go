@@ -36,6 +36,8 @@ type wire struct {
 	// foreign is the first field met that the format does not define, "" when
 	// there was none.
 	foreign string
+	// counted is set to count nodes by operator instead of keeping them.
+	counted map[string]int
 
 	window [windowSize]byte
 	at     int64 // the window's offset in the file
@@ -82,10 +84,15 @@ func (w *wire) malformed(offset int64, expected, found string) error {
 // keep accounts for memory that n bytes of the result take.
 func (w *wire) keep(offset int64, n int64) error {
 	if w.kept += n; w.kept > maxKept {
-		return w.malformed(offset, fmt.Sprintf("a graph that fits into %d MiB", maxKept>>20), "more")
+		return &tooLargeError{w.malformed(offset, fmt.Sprintf("a graph that fits into %d MiB", maxKept>>20), "more")}
 	}
 	return nil
 }
+
+// tooLargeError is a file that would take more memory than maxKept.
+type tooLargeError struct{ error }
+
+func (e *tooLargeError) Unwrap() error { return e.error }
 
 func (w *wire) byteAt(offset int64) (byte, error) {
 	if offset < w.at || offset >= w.at+int64(w.filled) {

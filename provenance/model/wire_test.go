@@ -161,44 +161,64 @@ func (c *counter) ReadAt(b []byte, at int64) (int, error) {
 	return n, err
 }
 
-// A model of 10 GB is read without its weights.
-func TestTenGigabytes(t *testing.T) {
-	const tensors, each, nodes = 5, 2_000_000_000, 2000
+// largeWeights is a model with weights of so many bytes each, inline, which
+// are holes in the file, and with nodes that are so many bytes of it.
+func largeWeights(t testing.TB, tensors int, each int64, nodes int) (path string, size int64, graph int) {
+	t.Helper()
 	var front []byte
 	for i := range nodes {
 		front = append(front, testNode("Relu", []string{name(i)}, []string{name(i + 1)})...)
 	}
 	front = append(front, testNode("Dropout", []string{name(nodes), "", "flag"}, []string{"y"})...)
+	front = append(front, testNode("Concat", weightNames(tensors), []string{"weights"})...)
 	back := join(
 		block(5, number(1, 1), number(2, 9), str(8, "flag"), block(9, []byte{1})),
-		block(11, str(1, name(0))), block(12, str(1, "y")))
+		block(11, str(1, name(0))), block(12, str(1, "y")), block(12, str(1, "weights")))
 	head := func(i int) []byte {
-		inner := join(number(1, each/4), number(2, 1), str(8, "w"+name(i)), binary.AppendUvarint(tag(9, bytesType), each))
-		return append(binary.AppendUvarint(tag(5, bytesType), uint64(len(inner)+each)), inner...)
+		inner := join(number(1, uint64(each/4)), number(2, 1), str(8, "w"+name(i)), binary.AppendUvarint(tag(9, bytesType), uint64(each)))
+		return append(binary.AppendUvarint(tag(5, bytesType), uint64(len(inner))+uint64(each)), inner...)
 	}
-	size := len(front) + len(back)
+	length := int64(len(front) + len(back))
 	for i := range tensors {
-		size += len(head(i)) + each
+		length += int64(len(head(i))) + each
 	}
-	path := filepath.Join(t.TempDir(), "large.onnx")
+	path = filepath.Join(t.TempDir(), "large.onnx")
 	file, err := os.Create(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	at := int64(0)
 	put := func(b []byte) {
-		if _, err := file.WriteAt(b, at); err != nil {
-			t.Skipf("no sparse file of 10 GB: %v", err)
+		if _, err := file.WriteAt(b, size); err != nil {
+			t.Skipf("no sparse file of %d bytes: %v", length, err)
 		}
-		at += int64(len(b))
+		size += int64(len(b))
 	}
-	put(join(number(1, 8), binary.AppendUvarint(tag(7, bytesType), uint64(size)), front))
+	put(join(number(1, 8), binary.AppendUvarint(tag(7, bytesType), uint64(length)), front))
 	for i := range tensors {
 		put(head(i))
-		at += each
+		size += each
 	}
 	put(join(back, opset("", 17)))
+	return path, size, len(front)
+}
+
+func weightNames(n int) (names []string) {
+	for i := range n {
+		names = append(names, "w"+name(i))
+	}
+	return names
+}
+
+// A model of 10 GB is read without its weights.
+func TestTenGigabytes(t *testing.T) {
+	const tensors, each, nodes = 5, 2_000_000_000, 2000
+	path, at, graph := largeWeights(t, tensors, each, nodes)
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
 
 	c := &counter{ReaderAt: file}
 	root := emptyRoot(t)
@@ -215,7 +235,7 @@ func TestTenGigabytes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if limit := int64(len(front) + 16*windowSize); c.bytes > limit {
+	if limit := int64(graph + 16*windowSize); c.bytes > limit {
 		t.Errorf("read %d bytes in %d calls of a file of %d, want at most %d", c.bytes, c.calls, at, limit)
 	}
 	if m.Parameters != tensors*each/4+1 || m.Operators["Relu"] != nodes {
@@ -224,9 +244,20 @@ func TestTenGigabytes(t *testing.T) {
 	if v := m.Elimination[0]; v.Status != Present || v.Mode != Training {
 		t.Errorf("dropout: %+v", v)
 	}
-	if m, err := Inspect(path); err != nil || m.Format != "onnx" {
-		t.Errorf("Inspect: %v, %v", m, err)
-	}
+	boundedBy(t, "inspect", weightsMemory, func() {
+		if m, err := Inspect(path); err != nil || m.Format != "onnx" {
+			t.Errorf("Inspect: %v, %v", m, err)
+		}
+	})
+}
+
+// weightsMemory is what reading a model may take besides its graph.
+const weightsMemory = 64 << 20
+
+// Weights are digested in pieces.
+func TestCanonicalMemory(t *testing.T) {
+	path, _, _ := largeWeights(t, 2, 128<<20, 10)
+	boundedBy(t, "canonical", weightsMemory, func() { canonical(t, path) })
 }
 
 func name(i int) string {

@@ -2,6 +2,7 @@
 that converters made of them.
 
     python make.py torch [FOLDER]         with torch, onnx, onnxruntime, safetensors
+    python make.py tensorflow [FOLDER]    with tensorflow, keras, tf2onnx
 
 convolutions.* are of a network whose five batch normalizations can all be
 folded but the last, which stands behind a ReLU.
@@ -88,4 +89,25 @@ def torch_files():
     onnx.save(m, OUT / "external.onnx", save_as_external_data=True, location="external.onnx.data", size_threshold=0)
 
 
-{"torch": torch_files}[sys.argv[1]]()
+def tensorflow_files():
+    import keras
+    import numpy
+    import tensorflow as tf
+    import tf2onnx
+
+    layers = keras.layers
+    x = keras.Input((8, 8, 1), name="x")
+    y = layers.ReLU()(layers.BatchNormalization(name="bn1")(layers.Conv2D(4, 3, use_bias=False, name="conv1")(x)))
+    y = layers.ReLU()(layers.BatchNormalization(name="bn2", epsilon=1e-5)(layers.DepthwiseConv2D((2, 3), use_bias=False, name="conv2")(y)))
+    y = layers.ReLU()(layers.BatchNormalization(name="bn3", scale=False)(layers.Conv2D(6, (2, 1), use_bias=False, name="conv3")(y)))
+    y = layers.BatchNormalization(name="bn4")(y)
+    model = keras.Model(x, layers.GlobalAveragePooling2D()(y), name="net")
+    numbers = numpy.random.default_rng(1)
+    for w in model.weights:
+        w.assign(numbers.uniform(0.5, 1.5, w.shape).astype("float32"))
+    model.save(OUT / "keras.h5")
+    spec = tf.TensorSpec((None, 8, 8, 1), tf.float32, name="x")
+    tf2onnx.convert.from_function(tf.function(lambda x: model(x, training=False)), [spec], opset=17, output_path=str(OUT / "tf2onnx.onnx"))
+
+
+{"torch": torch_files, "tensorflow": tensorflow_files}[sys.argv[1]]()

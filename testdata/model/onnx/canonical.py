@@ -124,6 +124,11 @@ def graphs_of(a):
     return ([a.g] if a.HasField("g") else []) + list(a.graphs)
 
 
+def stated(a, several, single):
+    """The values of an attribute, a single one as a list."""
+    return list(getattr(a, several)) + ([getattr(a, single)] if a.HasField(single) else [])
+
+
 class Scope:
     def __init__(self, walk, graph, parent, level):
         self.graph, self.parent, self.level, self.names, self.given, self.defaults = graph, parent, level, {}, [], {}
@@ -254,20 +259,20 @@ class Walk(Listing):
             elif kind == "INT":
                 self.number(a.i)
             elif kind in ("STRING", "STRINGS"):
-                self.list(a.strings if kind == "STRINGS" else [a.s], self.text)
+                self.list(stated(a, "strings", "s"), self.text)
             elif kind == "FLOATS":
                 self.list(a.floats, lambda f: self.number(bits(f)))
             elif kind == "INTS":
                 self.list(a.ints, self.number)
             elif kind in ("TENSOR", "TENSORS"):
-                self.list(a.tensors if kind == "TENSORS" else [a.t], lambda t: self.digest(tensor(t, self.folder)))
+                self.list(stated(a, "tensors", "t"), lambda t: self.digest(tensor(t, self.folder)))
             elif kind in ("SPARSE_TENSOR", "SPARSE_TENSORS"):
-                self.list(a.sparse_tensors if kind == "SPARSE_TENSORS" else [a.sparse_tensor], lambda t: self.digest(sparse(t, self.folder)))
+                self.list(stated(a, "sparse_tensors", "sparse_tensor"), lambda t: self.digest(sparse(t, self.folder)))
             elif kind in ("GRAPH", "GRAPHS"):
                 self.list(own, self.graph)
             elif kind in ("TYPE_PROTO", "TYPE_PROTOS"):
                 symbols = {}
-                self.list(a.type_protos if kind == "TYPE_PROTOS" else [a.tp], lambda t: self.type(t, symbols))
+                self.list(stated(a, "type_protos", "tp"), lambda t: self.type(t, symbols))
 
     def list(self, items, write):
         self.number(len(items))
