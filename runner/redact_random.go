@@ -176,8 +176,8 @@ func isDistinct(secret string) bool {
 	switch {
 	case len(secret) < minKnown, isHarmless(secret):
 		return false
-	case strings.ContainsAny(secret, " \t"):
-		return len(secret) >= 2*minKnown // a phrase
+	case isPhrase.MatchString(secret):
+		return len(secret) >= 2*minKnown
 	case strings.HasPrefix(secret, "/"), strings.HasPrefix(secret, "~"), strings.HasPrefix(secret, "$"):
 		return false
 	}
@@ -193,6 +193,9 @@ func isDistinct(secret string) bool {
 	}
 	return kinds >= 2 && !isWords.MatchString(secret) || len(secret) >= 2*minKnown && seen[3]
 }
+
+// isPhrase matches words with space between them.
+var isPhrase = regexp.MustCompile(`^[\pL']+(?:\s+[\pL']+)+$`)
 
 // isWords matches small or capitalised words joined by punctuation, a version
 // at their end: such names stand in many places.

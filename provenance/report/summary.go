@@ -76,6 +76,11 @@ func context(given, sources map[string]string) []Text {
 	for _, key := range sortedKeys(given) {
 		lines = append(lines, Text{mono(key), words(": "), value(given[key]), words(" (from: " + orWhy(sources[key], "not recorded") + ")")})
 	}
+	for _, key := range sortedKeys(sources) {
+		if _, has := given[key]; !has {
+			lines = append(lines, Text{mono(key), words(": "), value("unknown: the log has no value of it"), words(" (from: " + sources[key] + ")")})
+		}
+	}
 	if len(lines) == 0 {
 		return []Text{{value("not stated: the run was given no item, integrity level, target or other context")}}
 	}
