@@ -218,13 +218,13 @@ func (r *Redactor) userAndPassword(argument string) string {
 }
 
 var (
-	option = regexp.MustCompile(`^--?[A-Za-z][A-Za-z-]*(?:=.*)?$`)
-	name   = regexp.MustCompile(`^-{0,2}[A-Za-z_][A-Za-z0-9_.-]*$`)
+	optionForm = regexp.MustCompile(`^--?[A-Za-z][A-Za-z-]*(?:=.*)?$`)
+	nameForm   = regexp.MustCompile(`^-{0,2}[A-Za-z_][A-Za-z0-9_.-]*$`)
 )
 
-func isOption(argument string) bool { return option.MatchString(argument) }
+func isOption(argument string) bool { return optionForm.MatchString(argument) }
 
-func isName(text string) bool { return name.MatchString(text) }
+func isName(text string) bool { return nameForm.MatchString(text) }
 
 // isUserOption tells whether "name:password" follows, as curl(1) has it.
 func isUserOption(argument string) bool {

@@ -226,9 +226,9 @@ var quotedExpression = regexp.MustCompile(`^(?:[$<{]|\s*[+,)])`)
 
 var isIdentifier = regexp.MustCompile(`^[A-Za-z_.]+$`)
 
-// prose are words that follow an option in a sentence about it.
-var prose = regexp.MustCompile(`^(?:is|are|was|must|may|to|and|or|in|for|not|with|on|of|expected|should|needs?|requires?|required|as|can|has|option|flag|arguments?|values?|from|instead|\||\[.*|\.\.\.|…|[A-Z][A-Z_-]*|<.*|\$.*)[:,.;)\]]*$`)
+// proseForm matches words that follow an option in a sentence about it.
+var proseForm = regexp.MustCompile(`^(?:is|are|was|must|may|to|and|or|in|for|not|with|on|of|expected|should|needs?|requires?|required|as|can|has|option|flag|arguments?|values?|from|instead|\||\[.*|\.\.\.|…|[A-Z][A-Z_-]*|<.*|\$.*)[:,.;)\]]*$`)
 
 // isProse tells whether s is a word about an option, or the place of its value,
 // rather than that value.
-func isProse(s string) bool { return prose.MatchString(s) }
+func isProse(s string) bool { return proseForm.MatchString(s) }
