@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/convrun/convrun/provenance"
 	"github.com/convrun/convrun/runner"
 	"github.com/convrun/convrun/runner/trace"
 )
@@ -264,7 +265,7 @@ raise RuntimeError("lost " + " ".join(values[:10]) + " and more")
 `
 	v.write("export.py", script)
 	v.write("given.toml", "responsible = \"Ada "+kinds[3].value+" <ada@example.org>\"\n[context]\nitem = \"Item "+kinds[14].value+"\"\n")
-	said := v.run(environ, append([]string{"run", "--config", "given.toml", "--model", kinds[4].value + "@1", "--id", "run-" + kinds[5].value, "--output", kinds[6].value,
+	said := v.run(environ, append([]string{"run", "--config", "given.toml", "--model", kinds[4].value + "@1", "--id", "run-" + kinds[5].value, "--output", kinds[6].value, "--output", kinds[len(kinds)-1].value,
 		"--", "python3", "export.py"}, arguments...)...)
 	for line := range strings.Lines(said) { // what the command says is its own
 		if strings.HasPrefix(line, "convrun: ") {
@@ -322,6 +323,28 @@ sys.exit("see " + "; ".join(texts)[:900])
 	shown := v.run(nil, "show", "--json", "model.onnx")
 	if strings.Contains(shown, `"--pin","`+pin+`"`) || !strings.Contains(shown, `"--pin","<redacted`) {
 		t.Error("the number after --pin is in the log")
+	}
+}
+
+// TestRedactLearnsFromTheWholeLog has a secret stand under its name at the end
+// of a log, and without one before that.
+func TestRedactLearnsFromTheWholeLog(t *testing.T) {
+	secret := drawn(hexes, 30) + "0g"
+	st := provenance.Statement{Subject: []provenance.ResourceDescriptor{{Name: secret + ".onnx", Digest: map[string]string{"sha256": secret}}}}
+	st.Predicate.Conversion.Context = map[string]string{"item": "of " + secret, secret: "x"}
+	st.Predicate.Outputs = []provenance.ResourceDescriptor{{Name: "password=" + secret + ".txt", URI: "file:///password%3D" + secret}}
+	redact(&st, &runner.Redactor{})
+	if got := st.Subject[0]; got.Name != "<redacted>.onnx" || got.Digest["sha256"] != secret {
+		t.Errorf("the subject became %+v", got)
+	}
+	if got := st.Predicate.Conversion.Context; len(got) != 2 || got["item"] != "of <redacted>" || got["<redacted>"] != "x" {
+		t.Errorf("the context became %q", got)
+	}
+	if got := st.Predicate.Outputs[0].URI; strings.Contains(got, secret) || strings.Contains(got, "<") {
+		t.Errorf("the URI became %q", got)
+	}
+	if st.Predicate.Capture.Redactions != 5 {
+		t.Errorf("%d texts are said to have lost one, expected 5", st.Predicate.Capture.Redactions)
 	}
 }
 
