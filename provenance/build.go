@@ -28,11 +28,14 @@ type Meta struct {
 	// ID of the conversion; "" makes one from the model's name, the date and
 	// the invocation.
 	ID string
+	// IDSource says where ID comes from.
+	IDSource string
 	// ModelID and ModelVersion name the verified learning model; ModelSource
 	// says where they come from.
 	ModelID, ModelVersion, ModelSource string
 	Responsible                        Responsible
-	Context                            map[string]string
+	// Context is what else a person gave, ContextSources where it comes from.
+	Context, ContextSources map[string]string
 	// Version of convrun.
 	Version       string
 	Configuration []ResourceDescriptor
@@ -108,8 +111,8 @@ func (b *builder) conversion() Conversion {
 		context = map[string]string{}
 	}
 	return Conversion{
-		ID: ConversionID(b.o, b.frozen, b.meta.ID), Date: b.o.Started.UTC().Format(time.DateOnly),
-		Responsible: b.meta.Responsible, Phase: Phase, Supersedes: b.meta.Supersedes, Context: context,
+		ID: ConversionID(b.o, b.frozen, b.meta.ID), IDSource: b.meta.IDSource, Date: b.o.Started.UTC().Format(time.DateOnly),
+		Responsible: b.meta.Responsible, Phase: Phase, Supersedes: b.meta.Supersedes, Context: context, ContextSources: b.meta.ContextSources,
 	}
 }
 

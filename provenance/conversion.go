@@ -51,6 +51,9 @@ type Conversion struct {
 	// ID is the user's, else made from the frozen model's name, the date and
 	// the start of the invocation ID.
 	ID string `json:"id"`
+	// IDSource says where ID comes from: "flag", "environment CONVRUN_ID", or
+	// what it was made of.
+	IDSource string `json:"idSource,omitempty"`
 	// Date is the UTC day of the start, YYYY-MM-DD.
 	Date        string      `json:"date"`
 	Responsible Responsible `json:"responsible"`
@@ -62,6 +65,8 @@ type Conversion struct {
 	Reason *string `json:"reason" jsonschema:"nullable"`
 	// Context is what the user gives: item, integrity level, intended target.
 	Context map[string]string `json:"context"`
+	// ContextSources says where each of Context comes from.
+	ContextSources map[string]string `json:"contextSources,omitempty"`
 }
 
 // Responsible is the person who converts the model.
@@ -69,8 +74,8 @@ type Responsible struct {
 	Name string `json:"name"`
 	// Email is empty when only a name is known.
 	Email string `json:"email"`
-	// Source says where name and e-mail come from: "flag", "configuration
-	// PATH", "git config" or "operating system user".
+	// Source says where name and e-mail come from: "flag", "environment NAME",
+	// "configuration PATH", "git config" or "operating system user".
 	Source string `json:"source"`
 }
 

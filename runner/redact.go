@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/url"
 	"regexp"
 	"slices"
@@ -31,10 +30,7 @@ type Redactor struct {
 	mu       sync.Mutex
 	// marked are the secrets that marks stand for.
 	marked map[string]bool
-	// known maps each form of a secret that is sought everywhere to its mark.
-	known map[string]string
-	// replacer seeks them; nil is to be made anew.
-	replacer *strings.Replacer
+	known  seeker
 }
 
 // Bounds on what a Redactor seeks everywhere.
@@ -81,6 +77,7 @@ func (r *Redactor) Text(s string) string {
 	for _, pattern := range r.patterns {
 		s = r.byPattern(pattern, s)
 	}
+	s = r.withoutPEM(s)
 	for i := range forms {
 		s = forms[i].redact(r, s)
 	}
@@ -129,7 +126,7 @@ func (r *Redactor) mark(secret string) string {
 		return mark
 	}
 	if r.marked == nil {
-		r.marked, r.known = map[string]bool{}, map[string]string{}
+		r.marked = map[string]bool{}
 	}
 	r.marked[secret] = true
 	if len(r.marked) <= maxKnown {
@@ -152,9 +149,8 @@ func (r *Redactor) seek(secret, mark string) {
 			continue
 		}
 		for _, form := range encodings(part) {
-			if len(form) >= minKnown && r.known[form] == "" {
-				r.known[form] = mark
-				r.replacer = nil
+			if len(form) >= minKnown {
+				r.known.add(form, mark)
 			}
 		}
 	}
@@ -183,39 +179,11 @@ func encodings(secret string) []string {
 func (r *Redactor) withoutKnown(s string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.known) == 0 {
-		return s
-	}
-	if r.replacer == nil {
-		pairs := make([]string, 0, 2*len(r.known))
-		// Of two that begin at the same place the longer counts.
-		for _, secret := range slices.SortedFunc(maps.Keys(r.known), longerFirst) {
-			pairs = append(pairs, secret, r.known[secret])
-		}
-		r.replacer = strings.NewReplacer(pairs...)
-	}
-	s = r.replacer.Replace(s)
+	s = r.known.replace(s)
 	if cut, ok := strings.CutSuffix(s, "…"); ok {
-		return r.withoutBeginning(cut) + "…"
+		return r.known.withoutBeginning(cut) + "…"
 	}
 	return s
-}
-
-func longerFirst(a, b string) int {
-	return cmp.Or(cmp.Compare(len(b), len(a)), strings.Compare(a, b))
-}
-
-// withoutBeginning takes out the first part of a secret that s ends with.
-func (r *Redactor) withoutBeginning(s string) string {
-	longest, mark := 0, ""
-	for secret, its := range r.known {
-		for n := min(len(secret)-1, len(s)); n > longest && n >= minKnown/2; n-- {
-			if strings.HasSuffix(s, secret[:n]) {
-				longest, mark = n, its
-			}
-		}
-	}
-	return s[:len(s)-longest] + mark
 }
 
 // Argv gives a command line without secrets: besides what Text finds, the value
@@ -250,13 +218,13 @@ func (r *Redactor) userAndPassword(argument string) string {
 }
 
 var (
-	option = regexp.MustCompile(`^--?[A-Za-z][A-Za-z-]*(?:=.*)?$`)
-	name   = regexp.MustCompile(`^-{0,2}[A-Za-z_][A-Za-z0-9_.-]*$`)
+	optionForm = regexp.MustCompile(`^--?[A-Za-z][A-Za-z-]*(?:=.*)?$`)
+	nameForm   = regexp.MustCompile(`^-{0,2}[A-Za-z_][A-Za-z0-9_.-]*$`)
 )
 
-func isOption(argument string) bool { return option.MatchString(argument) }
+func isOption(argument string) bool { return optionForm.MatchString(argument) }
 
-func isName(text string) bool { return name.MatchString(text) }
+func isName(text string) bool { return nameForm.MatchString(text) }
 
 // isUserOption tells whether "name:password" follows, as curl(1) has it.
 func isUserOption(argument string) bool {

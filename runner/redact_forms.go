@@ -49,9 +49,8 @@ func (f *form) mayMatch(s string) bool {
 // tokens are credentials that are known by their form alone, and what each
 // begins with or holds.
 var tokens = []struct{ hint, pattern string }{
-	{"PRIVATE KEY", `-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:(?s:.*?)-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|[A-Za-z0-9+/=\s\\]*)`}, // RFC 7468, OpenSSH, OpenPGP
-	{"eyJ", `eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`},                                                                                // JSON Web Token, RFC 7519
-	{"gh", `gh[pousr]_[A-Za-z0-9]{20,}`}, // GitHub
+	{"eyJ", `eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`}, // JSON Web Token, RFC 7519
+	{"gh", `gh[pousr]_[A-Za-z0-9]{20,}`},                               // GitHub
 	{"github_pat_", `github_pat_[A-Za-z0-9_]{20,}`},
 	{"gl", `gl(?:pat|dt|rt|rtr|ptt|cbt|oas|soat|ft|imt|agent)-[A-Za-z0-9_-]{20,}`}, // GitLab
 	{"hf_", `hf_[A-Za-z0-9]{20,}`},                                                 // Hugging Face
@@ -150,9 +149,6 @@ func tokenForm() form {
 		f.hints = append(f.hints, token.hint)
 		patterns = append(patterns, token.pattern)
 	}
-	f.isSecret = func(_, token string) bool {
-		return !strings.HasPrefix(token, "-----BEGIN") || keyText.MatchString(token)
-	}
 	// A token begins a word, after an escaped byte or line's end too.
 	f.pattern = regexp.MustCompile(`(^|[^A-Za-z0-9]|%[0-9A-Fa-f]{2}|\\[nrt])(` + strings.Join(patterns, "|") + `)`)
 	return f
@@ -160,9 +156,6 @@ func tokenForm() form {
 
 // isLogin matches schemes whose user names say nothing.
 var isLogin = regexp.MustCompile(`(?:ssh|sftp|rsync|scp)://$`)
-
-// keyText tells a private key from the mere words that begin one.
-var keyText = regexp.MustCompile(`[A-Za-z0-9+/]{16}`)
 
 var portAndPath = regexp.MustCompile(`^[^:]*:[0-9]{1,5}(?:[/?#]|$)`)
 
@@ -233,9 +226,9 @@ var quotedExpression = regexp.MustCompile(`^(?:[$<{]|\s*[+,)])`)
 
 var isIdentifier = regexp.MustCompile(`^[A-Za-z_.]+$`)
 
-// prose are words that follow an option in a sentence about it.
-var prose = regexp.MustCompile(`^(?:is|are|was|must|may|to|and|or|in|for|not|with|on|of|expected|should|needs?|requires?|required|as|can|has|option|flag|arguments?|values?|from|instead|\||\[.*|\.\.\.|…|[A-Z][A-Z_-]*|<.*|\$.*)[:,.;)\]]*$`)
+// proseForm matches words that follow an option in a sentence about it.
+var proseForm = regexp.MustCompile(`^(?:is|are|was|must|may|to|and|or|in|for|not|with|on|of|expected|should|needs?|requires?|required|as|can|has|option|flag|arguments?|values?|from|instead|\||\[.*|\.\.\.|…|[A-Z][A-Z_-]*|<.*|\$.*)[:,.;)\]]*$`)
 
 // isProse tells whether s is a word about an option, or the place of its value,
 // rather than that value.
-func isProse(s string) bool { return prose.MatchString(s) }
+func isProse(s string) bool { return proseForm.MatchString(s) }

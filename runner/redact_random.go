@@ -109,14 +109,14 @@ func isRandom(text string) bool {
 		return false
 	}
 	inWords := 0
-	for _, word := range word.FindAllString(text, -1) {
+	for _, word := range wordForm.FindAllString(text, -1) {
 		inWords += len(word)
 	}
 	return 100*inWords < 65*(count[1]+count[2])
 }
 
-// word matches what may be one, in small letters or with a capital in front.
-var word = regexp.MustCompile(`[A-Z][a-z]{2,}|[a-z]{3,}`)
+// wordForm matches what may be a word, in small letters or with a capital in front.
+var wordForm = regexp.MustCompile(`[A-Z][a-z]{2,}|[a-z]{3,}`)
 
 var beforeDigest = regexp.MustCompile(`(?i)(?:sha-?(?:1|2|224|256|384|512)|md5|blake2[bs]?|blake3|digest|checksum|etag|integrity|hash)[-_:= "'(]{0,4}$`)
 
@@ -176,8 +176,8 @@ func isDistinct(secret string) bool {
 	switch {
 	case len(secret) < minKnown, isHarmless(secret):
 		return false
-	case strings.ContainsAny(secret, " \t"):
-		return len(secret) >= 2*minKnown // a phrase
+	case isPhrase.MatchString(secret):
+		return len(secret) >= 2*minKnown
 	case strings.HasPrefix(secret, "/"), strings.HasPrefix(secret, "~"), strings.HasPrefix(secret, "$"):
 		return false
 	}
@@ -193,6 +193,9 @@ func isDistinct(secret string) bool {
 	}
 	return kinds >= 2 && !isWords.MatchString(secret) || len(secret) >= 2*minKnown && seen[3]
 }
+
+// isPhrase matches words with space between them.
+var isPhrase = regexp.MustCompile(`^[\pL']+(?:\s+[\pL']+)+$`)
 
 // isWords matches small or capitalised words joined by punctuation, a version
 // at their end: such names stand in many places.

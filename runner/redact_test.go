@@ -1,6 +1,9 @@
 package runner
 
 import (
+	"encoding/base64"
+	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -169,5 +172,73 @@ func TestClasses(t *testing.T) {
 	}
 	if !isCache("/a/__pycache__/b.cpython-311.pyc") || isCache("/a/b.py") {
 		t.Error("only compiled Python is cache")
+	}
+}
+
+// TestKnownSecretsGoElsewhere has what was learned stand where nothing but that
+// gives it away.
+func TestKnownSecretsGoElsewhere(t *testing.T) {
+	const odd, phrase = "pa/ss+w\"rd 9", "staple battery horse"
+	var r Redactor
+	r.Learn([]string{"x", "--passphrase", phrase}, []string{"DB_PASSWORD=" + odd, "API_KEY=" + secret, "URL=https://u:0123456789abc!@h/"})
+	for _, text := range []string{
+		secret, "x" + secret + "y", odd, url.QueryEscape(odd), url.PathEscape(odd), `pa/ss+w\"rd 9`, phrase, "0123456789abc!",
+		base64.StdEncoding.EncodeToString([]byte("u:" + odd)), base64.StdEncoding.EncodeToString([]byte("ab:" + odd + ":z")), base64.URLEncoding.EncodeToString([]byte("abc:" + secret)),
+		"cut off " + secret[:9] + "…",
+	} {
+		got := r.Text(text)
+		if !strings.Contains(got, "<redacted>") || strings.Contains(got, secret[:9]) {
+			t.Errorf("%q became %q", text, got)
+		}
+		if again := r.Text(got); again != got {
+			t.Errorf("%q became %q, and then %q", text, got, again)
+		}
+	}
+	if got := r.Text("not a beginning: Zq7…"); !strings.HasSuffix(got, "Zq7…") {
+		t.Errorf("three characters became %q", got)
+	}
+}
+
+// TestCommonValuesStay has values of variables with secret names that stand in
+// other places for reasons of their own.
+func TestCommonValuesStay(t *testing.T) {
+	var r Redactor
+	r.Learn([]string{"x", "--password", "hunter"}, []string{
+		"POSTGRES_PASSWORD=postgres", "MODEL_TOKEN=resnet18", "AUTH_TOKEN=", "USE_AUTH=true", "SSH_AUTH_SOCK=/tmp/ssh-1/agent.7", "GIT_AUTHOR_NAME=Ada Example", "XAUTHORITY=/home/ada/.Xauthority",
+		"TOKENIZERS_PARALLELISM=false", "PASS=efficientnet-b0", "DB_PASS=12345", "SECRET=/run/secrets/token", "GPG_KEY=0123456789ABCDEF0123456789ABCDEF01234567",
+	})
+	for _, text := range []string{
+		"postgres resnet18 true false hunter", "Ada Example", "/home/ada/.Xauthority", "/tmp/ssh-1/agent.7", "efficientnet-b0.onnx", "12345", "/run/secrets/token", "0123456789ABCDEF0123456789ABCDEF01234567",
+	} {
+		if got := r.Text(text); got != text {
+			t.Errorf("%q became %q", text, got)
+		}
+	}
+}
+
+func TestUserPatterns(t *testing.T) {
+	r, err := NewRedactor([]byte("k"), []string{`proj-[0-9]{6}`, `ticket (\w+)`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Text("proj-123456, ticket ABCDE-1"); strings.Contains(got, "123456") || strings.Contains(got, "ABCDE") || !strings.Contains(got, "ticket <redacted hmac-sha256:") || !strings.HasSuffix(got, "-1") {
+		t.Error(got)
+	}
+	for _, wrong := range []string{"(", "x*", ""} {
+		if _, err := NewRedactor(nil, []string{wrong}); err == nil {
+			t.Errorf("the pattern %q is taken", wrong)
+		}
+	}
+}
+
+// TestHostileTextEnds has what would take hours if anything looked at the rest
+// of a text for each of its parts.
+func TestHostileTextEnds(t *testing.T) {
+	var r Redactor
+	for _, part := range []string{"-----BEGIN PRIVATE KEY-----", "-----BEGIN PRIVATE KEY-----\n" + strings.Repeat("A", 64) + "\n", "token=", "https://a:", "eyJaaaaaaaaa.", "Aa0", "\"-u\",\"a", "login a password "} {
+		r.Text(strings.Repeat(part, 200_000/len(part)))
+	}
+	for i := range maxKnown + 100 {
+		r.Text(fmt.Sprintf("token=ghp_%036dAb…", i))
 	}
 }

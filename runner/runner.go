@@ -65,6 +65,7 @@ type watch struct {
 	gaps      []string
 	redact    *Redactor
 	own       []string
+	private   string                // the observer's folder, "" without one
 	loaded    map[trace.FileID]bool // programs whose loaders are filed
 	// unprivileged are programs that ran without the rights of their files.
 	unprivileged map[string]bool
@@ -118,7 +119,7 @@ func Run(ctx context.Context, command Command) (*Observation, error) {
 	defer closeObserver()
 	source := make(chan Source, 1)
 	go func() { source <- readSource(ctx, scriptDir(command.Argv, directory), command.Environ, w.redact) }()
-	run, err := trace.Prepare(trace.Command{Argv: command.Argv, Environ: environ}, command.Method, w.event)
+	run, err := trace.Prepare(trace.Command{Argv: command.Argv, Environ: environ, Private: w.private}, command.Method, w.event)
 	o.Source = <-source
 	if err != nil {
 		return nil, err
@@ -216,7 +217,8 @@ func (w *watch) observe(o *Observation) (observer *python.Observer, environ []st
 		o.Observer = "none: " + err.Error()
 		return nil, environ, closeObserver
 	}
-	w.own = append(w.own, realPath(dir))
+	w.private = realPath(dir)
+	w.own = append(w.own, w.private)
 	return observer, observer.Environ(environ), closeObserver
 }
 

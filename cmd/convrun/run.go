@@ -231,19 +231,21 @@ func prepare(options runOptions) (configuration, provenance.Meta, error) {
 	if err != nil {
 		return config, provenance.Meta{}, err
 	}
-	for _, flag := range []struct {
-		to    *sourced
-		value string
-	}{{&config.model, options.model}, {&config.responsible, options.responsible}, {&config.key, options.key}} {
-		if flag.value != "" {
-			*flag.to = sourced{flag.value, "flag"}
-		}
+	id := sourced{source: "made of the model's name, the date and the run's random number"}
+	for _, given := range []struct {
+		to             *sourced
+		flag, variable string
+	}{
+		{&id, options.id, "CONVRUN_ID"}, {&config.model, options.model, "CONVRUN_MODEL"},
+		{&config.responsible, options.responsible, "CONVRUN_RESPONSIBLE"}, {&config.key, options.key, "CONVRUN_KEY"},
+	} {
+		given.to.override(given.flag, given.variable)
 	}
 	config.key.value = expandHome(config.key.value)
 	if err := checkKey(config.key.value); err != nil {
 		return config, provenance.Meta{}, err
 	}
-	meta := provenance.Meta{Version: toolVersion(), ID: options.id, ModelSource: config.model.source, Context: config.context, Configuration: config.used}
+	meta := provenance.Meta{Version: toolVersion(), ID: id.value, IDSource: id.source, ModelSource: config.model.source, Context: config.context, ContextSources: config.contextSources, Configuration: config.used}
 	if config.model.value != "" {
 		if meta.ModelID, meta.ModelVersion, err = splitModel(config.model.value); err != nil {
 			return config, meta, err

@@ -15,7 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/convrun/convrun/provenance"
 	"github.com/convrun/convrun/runner"
+	"github.com/convrun/convrun/runner/trace"
 )
 
 // secretKind is a secret as people hand it to programs. Its value is made when
@@ -263,7 +265,7 @@ raise RuntimeError("lost " + " ".join(values[:10]) + " and more")
 `
 	v.write("export.py", script)
 	v.write("given.toml", "responsible = \"Ada "+kinds[3].value+" <ada@example.org>\"\n[context]\nitem = \"Item "+kinds[14].value+"\"\n")
-	said := v.run(environ, append([]string{"run", "--config", "given.toml", "--model", kinds[4].value + "@1", "--id", "run-" + kinds[5].value, "--output", kinds[6].value,
+	said := v.run(environ, append([]string{"run", "--config", "given.toml", "--model", kinds[4].value + "@1", "--id", "run-" + kinds[5].value, "--output", kinds[6].value, "--output", kinds[len(kinds)-1].value,
 		"--", "python3", "export.py"}, arguments...)...)
 	for line := range strings.Lines(said) { // what the command says is its own
 		if strings.HasPrefix(line, "convrun: ") {
@@ -324,6 +326,28 @@ sys.exit("see " + "; ".join(texts)[:900])
 	}
 }
 
+// TestRedactLearnsFromTheWholeLog has a secret stand under its name at the end
+// of a log, and without one before that.
+func TestRedactLearnsFromTheWholeLog(t *testing.T) {
+	secret := drawn(hexes, 30) + "0g"
+	st := provenance.Statement{Subject: []provenance.ResourceDescriptor{{Name: secret + ".onnx", Digest: map[string]string{"sha256": secret}}}}
+	st.Predicate.Conversion.Context = map[string]string{"item": "of " + secret, secret: "x"}
+	st.Predicate.Outputs = []provenance.ResourceDescriptor{{Name: "password=" + secret + ".txt", URI: "file:///password%3D" + secret}}
+	redact(&st, &runner.Redactor{})
+	if got := st.Subject[0]; got.Name != "<redacted>.onnx" || got.Digest["sha256"] != secret {
+		t.Errorf("the subject became %+v", got)
+	}
+	if got := st.Predicate.Conversion.Context; len(got) != 2 || got["item"] != "of <redacted>" || got["<redacted>"] != "x" {
+		t.Errorf("the context became %q", got)
+	}
+	if got := st.Predicate.Outputs[0].URI; strings.Contains(got, secret) || strings.Contains(got, "<") {
+		t.Errorf("the URI became %q", got)
+	}
+	if st.Predicate.Capture.Redactions != 5 {
+		t.Errorf("%d texts are said to have lost one, expected 5", st.Predicate.Capture.Redactions)
+	}
+}
+
 // TestGitRemoteKeepsNoSecret has one in the URL that a project is pushed to.
 func TestGitRemoteKeepsNoSecret(t *testing.T) {
 	if _, err := exec.LookPath("git"); err != nil {
@@ -377,46 +401,77 @@ func TestEqualSecretsLeaveEqualMarks(t *testing.T) {
 }
 
 // TestKilledRunLeavesNoRecords ends convrun the hardest way while a process has
-// written its secrets down, and starts it again.
+// written its secrets down. The keeper, or the tracer, removes them at the end
+// of the tree; with a method that has neither the next run does.
 func TestKilledRunLeavesNoRecords(t *testing.T) {
 	if !canTrace() {
 		t.Skip("no tracing here")
 	}
-	v := newVault(t)
-	v.write("export.py", "from tf2onnx.convert import from_keras\nfrom_keras('source.onnx', 'model.onnx', token='"+drawn(mixed, 30)+"')\nopen('called', 'w').close()\nwhile True: __import__('time').sleep(0.01); open('go').close()\n")
-	v.write("go", "")
-	command := exec.Command("convrun", "run", "--", "python3", "export.py")
-	command.Dir, command.Env = v.dir, v.environ
-	must(t, command.Start())
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
-		if _, err := os.Stat(filepath.Join(v.dir, "called")); err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the converter was not called")
-		}
+	for _, method := range trace.Methods() {
+		t.Run(method, func(t *testing.T) {
+			v := newVault(t)
+			folder := v.kill(method)
+			gone := func() bool {
+				_, err := os.Stat(folder)
+				return err != nil
+			}
+			if method == trace.Snapshot {
+				v.run(nil, "run", "--", "true")
+				if gone() {
+					t.Error("a folder that may just have been made was removed")
+				}
+				old := time.Now().Add(-time.Hour)
+				must(t, os.Chtimes(folder, old, old))
+				v.run(nil, "run", "--", "true")
+			}
+			waitFor(t, "the end of "+folder, gone)
+			if left, _ := os.ReadDir(v.tmp); len(left) > 0 {
+				t.Errorf("left in the folder for temporary files: %v", left)
+			}
+		})
 	}
+}
+
+// kill runs a conversion, kills convrun in the middle of it, lets the command
+// come to its end, and gives the folder that its records lie in.
+func (v *vault) kill(method string) (folder string) {
+	v.t.Helper()
+	v.write("export.py", `from tf2onnx.convert import from_keras
+import os, time
+from_keras('source.onnx', 'model.onnx', token='`+drawn(mixed, 30)+`')
+open('called', 'w').close()
+while os.path.exists('go'):
+    time.sleep(0.01)
+`)
+	v.write("go", "")
+	command := exec.Command("convrun", "run", "--trace", method, "--", "python3", "export.py")
+	command.Dir, command.Env = v.dir, v.environ
+	must(v.t, command.Start())
+	waitFor(v.t, "the call of the converter", func() bool {
+		_, err := os.Stat(filepath.Join(v.dir, "called"))
+		return err == nil
+	})
 	records, _ := filepath.Glob(filepath.Join(v.tmp, "*", "records", "*.jsonl"))
 	if len(records) != 1 {
-		t.Fatalf("records: %v", records)
+		v.t.Fatalf("records: %v", records)
 	}
-	for path, mode := range map[string]os.FileMode{records[0]: 0o600, filepath.Dir(records[0]): 0o700, filepath.Dir(filepath.Dir(records[0])): 0o700} {
+	folder = filepath.Dir(filepath.Dir(records[0]))
+	for path, mode := range map[string]os.FileMode{records[0]: 0o600, filepath.Dir(records[0]): 0o700, folder: 0o700} {
 		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != mode {
-			t.Errorf("%s: %v, %v", path, info, err)
+			v.t.Errorf("%s: %v, %v", path, info, err)
 		}
 	}
-	must(t, command.Process.Kill())
+	must(v.t, command.Process.Kill())
 	_ = command.Wait()
-	must(t, os.Remove(filepath.Join(v.dir, "go"))) // the script ends by it
-	folder := filepath.Dir(filepath.Dir(records[0]))
-	v.run(nil, "run", "--", "true")
-	if _, err := os.Stat(folder); err != nil {
-		t.Error("a folder that may just have been made was removed")
-	}
-	old := time.Now().Add(-time.Hour)
-	must(t, os.Chtimes(folder, old, old))
-	v.run(nil, "run", "--", "true")
-	if left, _ := os.ReadDir(v.tmp); len(left) > 0 {
-		t.Errorf("left in the folder for temporary files: %v", left)
+	must(v.t, os.Remove(filepath.Join(v.dir, "go")))
+	return folder
+}
+
+func waitFor(t *testing.T, what string, happened func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !happened(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s did not come", what)
+		}
 	}
 }

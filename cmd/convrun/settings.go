@@ -39,18 +39,30 @@ const (
 // sourced is a value and where it came from.
 type sourced struct{ value, source string }
 
+// override takes the value of a flag, else that of an environment variable, if
+// one of them is given.
+func (s *sourced) override(flag, variable string) {
+	if value := os.Getenv(variable); value != "" {
+		*s = sourced{value, "environment " + variable}
+	}
+	if flag != "" {
+		*s = sourced{flag, "flag"}
+	}
+}
+
 // configuration is all files together; the later a file is read, the more it
-// counts: project, user, --config.
+// counts: project, user, --config. Environment variables count more, and flags
+// most.
 type configuration struct {
 	model, responsible, key sourced
-	context                 map[string]string
+	context, contextSources map[string]string
 	redact                  []string
 	used                    []provenance.ResourceDescriptor
 }
 
 // readConfiguration reads what there is; given is --config, which must exist.
 func readConfiguration(given string) (configuration, error) {
-	c := configuration{context: map[string]string{}}
+	c := configuration{context: map[string]string{}, contextSources: map[string]string{}}
 	if err := c.add(projectConfig, "project", false); err != nil {
 		return c, err
 	}
@@ -66,7 +78,11 @@ func readConfiguration(given string) (configuration, error) {
 }
 
 func (c *configuration) add(path, role string, mustExist bool) error {
-	data, err := readBounded(path, maxConfig)
+	read := readRegular
+	if role == "given" {
+		read = readBounded // it may be a pipe of the shell's
+	}
+	data, err := read(path, maxConfig)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !mustExist:
 		return nil
@@ -98,7 +114,7 @@ func (c *configuration) add(path, role string, mustExist bool) error {
 		}
 	}
 	for name, value := range s.Context {
-		c.context[name] = value
+		c.context[name], c.contextSources[name] = value, source
 	}
 	absolute, err := filepath.Abs(path)
 	if err != nil {
@@ -135,7 +151,8 @@ func splitModel(text string) (id, version string, err error) {
 	return text[:at], text[at+1:], nil
 }
 
-// responsiblePerson is the flag's or a file's, else git's, else the user's.
+// responsiblePerson is the flag's, the environment's or a file's, else git's,
+// else the user's.
 func responsiblePerson(configured sourced, git runner.Source, account string) provenance.Responsible {
 	switch {
 	case configured.value != "":

@@ -60,14 +60,12 @@ func runSign(ctx context.Context, draft, keyPath, logPath string) error {
 	if logPath == "" {
 		p.logs = append(p.logs, otherModels(st, draft)...)
 	}
-	if keyPath == "" {
-		config, err := readConfiguration("")
-		if err != nil {
-			return err
-		}
-		keyPath = config.key.value
+	config, err := readConfiguration("")
+	if err != nil && keyPath == "" {
+		return err
 	}
-	bundle, err := signPayload(ctx, expandHome(keyPath), payload, false)
+	config.key.override(keyPath, "CONVRUN_KEY")
+	bundle, err := signPayload(ctx, expandHome(config.key.value), payload, false)
 	if err != nil {
 		return err
 	}

@@ -23,11 +23,11 @@ func summary(log *provenance.ConversionLog) *Table {
 		t.Rows = append(t.Rows, Row{Group: true, Cells: []Cell{{{words(label)}}, {line}}})
 	}
 	c := log.Conversion
-	group("Model conversion", Text{monoValue(orWhy(c.ID, "unknown: the log has no conversion ID"))})
+	group("Model conversion", Text{monoValue(orWhy(c.ID, "unknown: the log has no conversion ID")), words(" (from: " + orWhy(c.IDSource, "not recorded") + ")")})
 	row("Date", Text{value(templateDate(c.Date))})
 	row("Responsible", responsible(c.Responsible))
 	row("Phase of the lifecycle", Text{value(c.Phase)})
-	row("Context", context(c.Context)...)
+	row("Context", context(c.Context, c.ContextSources)...)
 
 	vlm := log.VerifiedLearningModel
 	group("Verified Learning Model", Text{words(count(len(vlm.Artifacts), "file") + " of it read by the run")})
@@ -71,10 +71,15 @@ func responsible(r provenance.Responsible) Text {
 	return append(t, words(" (from: "+orWhy(r.Source, "unknown: the log does not say where the name comes from")+")"))
 }
 
-func context(given map[string]string) []Text {
+func context(given, sources map[string]string) []Text {
 	lines := make([]Text, 0, len(given))
 	for _, key := range sortedKeys(given) {
-		lines = append(lines, Text{mono(key), words(": "), value(given[key])})
+		lines = append(lines, Text{mono(key), words(": "), value(given[key]), words(" (from: " + orWhy(sources[key], "not recorded") + ")")})
+	}
+	for _, key := range sortedKeys(sources) {
+		if _, has := given[key]; !has {
+			lines = append(lines, Text{mono(key), words(": "), value("unknown: the log has no value of it"), words(" (from: " + sources[key] + ")")})
+		}
 	}
 	if len(lines) == 0 {
 		return []Text{{value("not stated: the run was given no item, integrity level, target or other context")}}

@@ -51,7 +51,7 @@ func Prepare(command Command, method string, sink Sink) (*Run, error) {
 // prepare is Prepare with one method.
 func prepare(command Command, method string, sink Sink) (*Run, error) {
 	r := &Run{
-		name: command.Argv[0], method: method, sock: -1, stop: -1, keeper: keeper{sock: -1},
+		name: command.Argv[0], private: command.Private, method: method, sock: -1, stop: -1, keeper: keeper{sock: -1},
 		served: make(chan error, 1), exited: make(chan Exit, 1), child: make(chan os.Signal, 1), done: make(chan struct{}),
 	}
 	signal.Notify(r.child, unix.SIGCHLD)
@@ -387,7 +387,7 @@ func (r *Run) spawnKeeper(role string, more ...int) error {
 		return err
 	}
 	defer null.Close()
-	argv := []string{role, "3"}
+	argv := []string{role, r.private, "3"}
 	for i := range more {
 		argv = append(argv, strconv.Itoa(4+i))
 	}

@@ -30,6 +30,7 @@ type Run struct {
 	notes  []string
 
 	name     string
+	private  string // see Command
 	pid      int
 	sock     int // to the stage; -1 once the command runs
 	keeper   keeper

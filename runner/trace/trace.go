@@ -130,6 +130,9 @@ type Command struct {
 	Argv []string
 	// Environ is the raw environment block, "NAME=value" each.
 	Environ []string
+	// Private is the absolute path of a folder that is removed at the tree's
+	// end should this process have been killed; "" is none.
+	Private string
 }
 
 // Exit is how the command ended.

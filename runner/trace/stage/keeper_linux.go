@@ -26,16 +26,18 @@ const (
 	IoctlSetFlags = 0x40082104
 )
 
-// runKeeper is `convrun-keeper SOCK SHARED`: hold the listener, and answer
+// runKeeper is `convrun-keeper PRIVATE SOCK SHARED`: hold the listener, and answer
 // "go on" to everything once convrun's end of SOCK is closed without Quit.
 // SHARED is a memory file in which convrun receives its notifications, so that
 // those it was working on when it died can be answered too.
+// At the end it removes the folder PRIVATE, as removePrivate says.
 func runKeeper(args []string) int {
-	if len(args) != 2 {
+	if len(args) != 3 {
 		return 125
 	}
-	sock, err1 := strconv.Atoi(args[0])
-	shared, err2 := strconv.Atoi(args[1])
+	convrun := os.Getppid()
+	sock, err1 := strconv.Atoi(args[1])
+	shared, err2 := strconv.Atoi(args[2])
 	if err1 != nil || err2 != nil {
 		return 125
 	}
@@ -67,7 +69,17 @@ func runKeeper(args []string) int {
 	for at := 0; at+NotifSize <= SharedSize; at += NotifSize {
 		Continue(listener, *(*uint64)(unsafe.Pointer(&page[at])))
 	}
-	return answerAll(listener)
+	status := answerAll(listener)
+	removePrivate(args[0], convrun)
+	return status
+}
+
+// removePrivate removes, at the end of the tree, a folder that convrun cannot
+// remove any more: it has been killed, and this process has another parent.
+func removePrivate(folder string, convrun int) {
+	if folder != "" && os.Getppid() != convrun {
+		os.RemoveAll(folder)
+	}
 }
 
 // closeInherited closes every descriptor that came from convrun, 0 to 2 and the

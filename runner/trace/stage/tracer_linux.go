@@ -4,6 +4,7 @@ package stage
 
 import (
 	"encoding/binary"
+	"os"
 	"strconv"
 	"syscall"
 	"unsafe"
@@ -53,15 +54,17 @@ type tracer struct {
 	packet [MaxCall]byte
 }
 
-// runTracer is `convrun-tracer SOCK`. It is a process of its own because a
+// runTracer is `convrun-tracer PRIVATE SOCK`. It is a process of its own because a
 // process whose filter asks for a tracer cannot go on without one: should
 // convrun die, or end before a daemon of the tree, the tracer stays and lets
-// every call go on.
+// every call go on. At the end it removes the folder PRIVATE, as removePrivate
+// says.
 func runTracer(args []string) int {
-	if len(args) != 1 {
+	if len(args) != 2 {
 		return 125
 	}
-	sock, err := strconv.Atoi(args[0])
+	convrun := os.Getppid()
+	sock, err := strconv.Atoi(args[1])
 	if err != nil {
 		return 125
 	}
@@ -80,6 +83,7 @@ func runTracer(args []string) int {
 		return 0
 	}
 	t.trace()
+	removePrivate(args[0], convrun)
 	if !t.alone {
 		t.packet[0] = 0
 		t.send(1)
