@@ -14,6 +14,7 @@ To tell an argument that the caller gave from a default, the defaults of an
 observed function are replaced by marks that stand for them; the first thing the
 function does is to put the true values back.
 """
+import __future__
 import ast
 import inspect
 import itertools
@@ -386,9 +387,10 @@ def respell(code, names, whole):
 
 
 def alone(text, code):
-    """Parses only the lines of code, each at its own line number; those of a
-    method inside of its class, whose name its private names depend on, those of
-    an inner function from where the outer one begins."""
+    """Parses only the lines of code, each at its own line number, and what is
+    imported before; those of a method inside of its class, whose name its
+    private names depend on, those of an inner function from where the outer one
+    begins."""
     last = max(end or 0 for _, end, _, _ in code.co_positions())  # needs 3.11
     lines, first = text.splitlines(True), code.co_firstlineno - 1
     outer, _, inner = code.co_qualname.partition(".<locals>.")
@@ -397,7 +399,19 @@ def alone(text, code):
         first = max(n for n in range(first) if lines[n].startswith(b"def %s(" % outer.encode()))
     elif lines[first][:1].isspace():
         around = b"class %s:" % outer.split(".")[-2].encode()
-    return ast.parse(b"\n" * (first - 1) + around + b"\n" + b"".join(lines[first:last]), code.co_filename)
+    before = b"".join(imports(lines[:max(0, first - 1)]))
+    return ast.parse(before + around + b"\n" * min(first, 1) + b"".join(lines[first:last]), code.co_filename)
+
+
+def imports(lines):
+    """Empties the lines that import nothing. Calls of what is imported have
+    other instructions. What this takes wrongly leads to other code."""
+    kept, more = [], False
+    for line in lines:
+        inside = more or line.startswith((b"import ", b"from "))
+        more = inside and ((more or b"(" in line) and b")" not in line or line.rstrip().endswith(b"\\"))
+        kept.append(line if inside else b"\n")
+    return kept
 
 
 def quietly(action, *arguments):
@@ -444,7 +458,7 @@ def prune(tree, code):
 
 def rebuild(tree, code):
     """Compiles the tree and returns what became of the definition of code."""
-    todo = [compile(tree, code.co_filename, "exec", 0, True)]
+    todo = [compile(tree, code.co_filename, "exec", code.co_flags & __future__.annotations.compiler_flag, True)]
     while todo:
         found = todo.pop()
         if (found.co_name, found.co_firstlineno) == (code.co_name, code.co_firstlineno) and found.co_flags & inspect.CO_NEWLOCALS:
