@@ -306,6 +306,27 @@ func TestTorchExportedProgramsAndTorchScript(t *testing.T) {
 	}
 }
 
+func TestJAXSettings(t *testing.T) {
+	if os.Getenv("CONVRUN_FULL") == "" {
+		t.Skip("CONVRUN_FULL is not set")
+	}
+	t.Parallel()
+	python := environment(t, "jax")
+	b := newBench(t, "PYTHONDONTWRITEBYTECODE=1", "JAX_PLATFORMS=cpu")
+	_, record := b.transparent(t, python, "-c", "import jax; jax.config.update('jax_enable_x64', True); jax.config.update('jax_default_matmul_precision', 'highest'); print(jax.numpy.ones(2) + 1)")
+	if len(record.Frameworks) != 1 || record.Frameworks[0].Version == "" || record.Frameworks[0].Build["jaxlib"] == "" || len(record.Problems) > 0 {
+		t.Fatalf("frameworks %+v, problems %q", record.Frameworks, record.Problems)
+	}
+	for name, want := range map[string]string{
+		"jax.enable_x64": "true", "jax.default_matmul_precision": "highest", "jax.default_prng_impl": "threefry2x32",
+		"jax.numpy_dtype_promotion": "standard", "jax.platforms": "cpu",
+	} {
+		if got := record.Frameworks[0].Numerics[name]; got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+}
+
 // Versions of torch whose functions are others: 2.1 exports by tracing alone,
 // 2.6 has its first exporter of programs beside the present one.
 func TestOlderTorch(t *testing.T) {

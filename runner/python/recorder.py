@@ -925,10 +925,10 @@ def keras_facts(facts, keras):
     facts.ask(facts.numerics, "keras.image_data_format", lambda: loaded(config).image_data_format())
 
 
-# Not tried on a real JAX: no environment of the tests has one.
+# Its devices are not told: it has left them when the process ends.
 def jax_facts(facts, jax):
     facts.ask(facts.build, "jaxlib", lambda: loaded("jaxlib.version").__version__)
-    for name in ("jax_enable_x64", "jax_default_matmul_precision", "jax_default_prng_impl"):
+    for name in ("jax_enable_x64", "jax_default_matmul_precision", "jax_default_prng_impl", "jax_numpy_dtype_promotion", "jax_platforms"):
         facts.ask(facts.numerics, "jax." + name[4:], lambda: getattr(loaded("jax").config, name))
 
 
