@@ -333,7 +333,7 @@ func TestOlderTorch(t *testing.T) {
 	if os.Getenv("CONVRUN_FULL") == "" {
 		t.Skip("CONVRUN_FULL is not set")
 	}
-	both := []string{"legacy", "training", "buffer", "fail", "export_plain", "trace", "script", "export_buffer", "jit_save", "method_save"}
+	both := []string{"legacy", "training", "buffer", "fail", "export_plain", "trace", "trace_module", "script", "export_buffer", "jit_save", "method_save"}
 	for name, cases := range map[string][]string{"torch21": both, "torch26": append([]string{"saved", "dynamo_export"}, both...)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

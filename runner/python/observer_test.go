@@ -663,6 +663,22 @@ func TestRecordsThatCannotBeWritten(t *testing.T) {
 	}
 }
 
+func TestEveryRowIsDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/converters.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := regexp.MustCompile(`Row\("([^"]+)"`).FindAllSubmatch(table, -1)
+	if len(rows) == 0 {
+		t.Fatal("the table has no row")
+	}
+	for _, row := range rows {
+		if !bytes.Contains(page, []byte("`"+string(row[1])+"`")) {
+			t.Errorf("docs/converters.md does not name %s", row[1])
+		}
+	}
+}
+
 // The recorder is loaded before a module of its table is.
 func TestTriggersNameEveryPackageOfTheTable(t *testing.T) {
 	code := "import re, sys; space = {}; exec(sys.argv[1], space); triggers = eval(re.search(r'triggers = (\\(.*?\\))', sys.argv[2], re.S).group(1)); print(sorted({name.partition('.')[0] for name in space['TABLE']} - set(triggers)))"
