@@ -167,7 +167,7 @@ def written_by(record):
     converters have no logger of their own."""
     if record.name != "root":
         return ""
-    return str(record.pathname).replace(os.sep, "/").rpartition("site-packages/")[2].partition("/")[0]
+    return str(record.pathname).replace(os.sep, "/").rpartition("-packages/")[2].partition("/")[0]
 
 
 class Note:
@@ -258,8 +258,9 @@ class Probe:
         passed = [p.name for p in parameters if named[p.name][0] and not empty(p, named[p.name][1])]
         if list(self.own) != list(self.signature.parameters):
             # The function stands for one with the parameters that it shows.
+            args, kwargs = handed_on(parameters, named)
             try:
-                shown = self.signature.bind(*positional(parameters, named), **by_name(parameters, named))
+                shown = self.signature.bind(*args, **kwargs)
             except TypeError:
                 pass  # as the call itself will find
             else:
@@ -313,28 +314,23 @@ def ordered(parameters):
     return sorted(parameters.values(), key=lambda p: rank.get(p.kind, 0))
 
 
-def positional(parameters, named):
-    """The arguments that a function with *args hands on by position."""
-    values = []
+def handed_on(parameters, named):
+    """The arguments, by position and by name, that a function was given to hand
+    on. After a parameter that was not given none can have been by position."""
+    args, kwargs, gap = [], {}, False
     for p in parameters:
         given, value = named[p.name]
         if p.kind == p.VAR_POSITIONAL:
-            values.extend(value)
-        elif p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and given:
-            values.append(value)
-    return values
-
-
-def by_name(parameters, named):
-    """The arguments that a function with **kwargs hands on by name."""
-    values = {}
-    for p in parameters:
-        given, value = named[p.name]
-        if p.kind == p.VAR_KEYWORD:
-            values.update(value)
-        elif p.kind == p.KEYWORD_ONLY and given:
-            values[p.name] = value
-    return values
+            args.extend(value)
+        elif p.kind == p.VAR_KEYWORD:
+            kwargs.update(value)
+        elif not given:
+            gap = True
+        elif gap or p.kind == p.KEYWORD_ONLY:
+            kwargs[p.name] = value
+        else:
+            args.append(value)
+    return args, kwargs
 
 
 def empty(parameter, value):
