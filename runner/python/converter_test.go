@@ -487,7 +487,7 @@ func TestONNXConverters(t *testing.T) {
 	t.Parallel()
 	python := environment(t, "converters")
 	b := newBench(t, "PYTHONDONTWRITEBYTECODE=1")
-	cases := []string{"sklearn", "to_onnx", "mltools", "dynamic", "dynamic_proto", "static", "quantize", "simplify", "simplify_proto", "version", "training", "version_wrong", "save"}
+	cases := []string{"sklearn", "to_onnx", "mltools", "dynamic", "dynamic_proto", "static", "quantize", "simplify", "simplify_proto", "version", "training", "early", "version_wrong", "save"}
 	argv := []string{python, script(t, "onnx_convert.py")}
 	want := bindings(t, b, argv, cases)
 	result, record := b.transparent(t, slices.Concat(argv, cases, []string{"simplify_wrong"})...)
@@ -509,6 +509,7 @@ func TestONNXConverters(t *testing.T) {
 		{"onnxruntime.quantization.quantize", "network.onnx", "configured.onnx"},
 		{"onnxsim.simplify", "network.onnx", "simple.onnx"},
 		{"onnxsim.simplify", "", ""},
+		{"onnx.version_converter.convert_version", "", ""},
 		{"onnx.version_converter.convert_version", "", ""},
 		{"onnx.version_converter.convert_version", "", ""},
 		{"onnx.version_converter.convert_version", "", ""},
@@ -540,6 +541,7 @@ func TestONNXConverters(t *testing.T) {
 		3:  nil,
 		4:  {Class: "onnx.onnx_ml_pb2.ModelProto", Parameters: 16, Modules: []ModuleCount{{"Identity", 1, 0}, {"MatMul", 2, 0}, {"Relu", 1, 0}}},
 		10: {Class: "onnx.onnx_ml_pb2.ModelProto", Parameters: 4 + 1, Modules: []ModuleCount{{"BatchNormalization", 2, 1}, {"Cast", 1, 0}, {"Constant", 1, 0}, {"Dropout", 4, 2}}},
+		11: {Class: "onnx.onnx_ml_pb2.ModelProto", Modules: []ModuleCount{{"Dropout", 2, 1}}},
 	} {
 		if !reflect.DeepEqual(record.Calls[i].Model, model) {
 			t.Errorf("%s: model %+v, want %+v", cases[i], record.Calls[i].Model, model)
