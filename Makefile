@@ -5,7 +5,7 @@ PYTHON ?= python3
 UV     := $(CACHE)/uv/bin/uv
 DEMO   := torch tensorflow
 TESTED := $(DEMO) converters boosting paddle litert signing packages
-OLDER  := torch21 torch26
+FULL   := torch21 torch26 jax
 envs    = $(1:%=$(CACHE)/python/%/.made)
 COSIGN_VERSION      := v3.1.3
 STATICCHECK_VERSION := v0.8.2
@@ -24,7 +24,7 @@ demo: build $(call envs,$(DEMO)) ## Convert a real torch and a real Keras model 
 test: build tools ## Make what the tests need, and run them
 	go test ./...
 
-test-full: build tools $(call envs,$(OLDER)) ## All tests, those that take long too, three times, and 50,000 inputs for a fuzz target
+test-full: build tools $(call envs,$(FULL)) ## All tests, those that take long too, three times, and 50,000 inputs for a fuzz target
 	CONVRUN_FULL=1 go test -count 3 -timeout 90m ./...
 	.ci/fuzz 50000x
 

@@ -44,18 +44,17 @@ func Frozen(o *runner.Observation, artifacts []Artifact) []Artifact {
 			}
 		}
 	}
-	called := func(a Artifact) bool {
-		return slices.ContainsFunc(o.Python.Calls, func(c python.Call) bool { return covers(c.Writes, a.Path) })
-	}
-	step := func(a Artifact) bool {
-		return slices.ContainsFunc(o.Python.Calls, func(c python.Call) bool { return covers(c.Reads, a.Path) && !covers(c.Writes, a.Path) })
-	}
 	written := filter(artifacts, func(a Artifact) bool {
 		return slices.ContainsFunc(a.Files, func(path string) bool { _, ok := sizes[path]; return ok })
 	})
+	called, step := map[string]bool{}, map[string]bool{}
+	for _, a := range written {
+		called[a.Path] = slices.ContainsFunc(o.Python.Calls, func(c python.Call) bool { return covers(c.Writes, a.Path) })
+		step[a.Path] = slices.ContainsFunc(o.Python.Calls, func(c python.Call) bool { return covers(c.Reads, a.Path) && !covers(c.Writes, a.Path) })
+	}
 	slices.SortStableFunc(written, func(a, b Artifact) int {
 		return cmp.Or(
-			cmp.Compare(order(called(b)), order(called(a))), cmp.Compare(order(step(a)), order(step(b))),
+			cmp.Compare(order(called[b.Path]), order(called[a.Path])), cmp.Compare(order(step[a.Path]), order(step[b.Path])),
 			cmp.Compare(total(b, sizes), total(a, sizes)), strings.Compare(a.Path, b.Path))
 	})
 	if len(declared) > 0 && !slices.ContainsFunc(written, func(a Artifact) bool { return anyOf(a.Files, declared) }) {
@@ -77,7 +76,8 @@ func Frozen(o *runner.Observation, artifacts []Artifact) []Artifact {
 // writes or reads has named the one at path.
 func covers(files []string, path string) bool {
 	return slices.ContainsFunc(files, func(file string) bool {
-		return path == file || strings.HasPrefix(path, strings.TrimSuffix(file, string(filepath.Separator))+string(filepath.Separator))
+		rest, ok := strings.CutPrefix(path, strings.TrimSuffix(file, string(filepath.Separator)))
+		return ok && (rest == "" || rest[0] == filepath.Separator)
 	})
 }
 

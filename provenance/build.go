@@ -203,22 +203,27 @@ func (b *builder) framework() Framework {
 // when several were loaded.
 var frameworks = []string{"torch", "tensorflow", "jax", "paddlepaddle", "keras", "mxnet", "scikit-learn", "onnx"}
 
-// frameworkOf is the framework of the converter that was called, else the
-// first of frameworks that was loaded.
+// frameworkOf is the framework of the converter that was called, else that of
+// a call that changed a model, else the first of frameworks that was loaded.
 func frameworkOf(o *runner.Observation) *python.Framework {
-	wanted := slices.Clone(frameworks)
+	var named, changed []string
 	for _, call := range o.Python.Calls {
 		switch call.Package {
 		case "torch", "optimum-onnx":
-			wanted = append([]string{"torch"}, wanted...)
+			named = append([]string{"torch"}, named...)
 		case "tf2onnx", "tensorflow":
-			wanted = append([]string{"tensorflow"}, wanted...)
+			named = append([]string{"tensorflow"}, named...)
 		case "skl2onnx":
-			wanted = append([]string{"scikit-learn"}, wanted...)
+			named = append([]string{"scikit-learn"}, named...)
 		case "onnxmltools":
-			wanted = append([]string{boosting(call.Function), "scikit-learn"}, wanted...)
+			named = append([]string{boosting(call.Function), "scikit-learn"}, named...)
+		case "onnx", "onnxruntime", "onnxsim":
+			if !call.Saves {
+				changed = []string{"onnx"}
+			}
 		}
 	}
+	wanted := slices.Concat(named, changed, frameworks)
 	for _, name := range wanted {
 		for i := range o.Python.Frameworks {
 			if o.Python.Frameworks[i].Name == name {

@@ -228,6 +228,29 @@ func TestConverterIsWhatMadeTheMainModel(t *testing.T) {
 	}
 }
 
+func TestFrameworkIsThatOfTheConverter(t *testing.T) {
+	for _, c := range []struct {
+		calls []python.Call
+		want  string
+	}{
+		{nil, "torch"},
+		{[]python.Call{{Package: "onnxsim"}}, "onnx"},
+		{[]python.Call{{Package: "onnx", Saves: true}}, "torch"},
+		{[]python.Call{{Package: "skl2onnx"}, {Package: "onnxruntime"}}, "scikit-learn"},
+		{[]python.Call{{Package: "onnxmltools", Function: "onnxmltools.convert_lightgbm"}}, "lightgbm"},
+		{[]python.Call{{Package: "onnxmltools", Function: "onnxmltools.convert_sklearn"}}, "scikit-learn"},
+	} {
+		o := &runner.Observation{}
+		for _, name := range []string{"torch", "onnx", "scikit-learn", "lightgbm"} {
+			o.Distributions = append(o.Distributions, python.Distribution{Name: name, Version: "1"})
+		}
+		o.Python.Calls = c.calls
+		if got := frameworkOf(o); got.Name != c.want {
+			t.Errorf("%+v: framework %s, wanted %s", c.calls, got.Name, c.want)
+		}
+	}
+}
+
 func TestScriptedModulesAreCounted(t *testing.T) {
 	m := &python.Model{Class: "torch.jit.RecursiveScriptModule", Modules: []python.ModuleCount{{Class: "torch.jit._script.RecursiveScriptModule[Dropout]", Count: 2}}}
 	if side := census("torch.onnx.export", m, graphClasses[model.Dropout]); side.Status != model.Present || side.Mode != model.Inference {

@@ -306,13 +306,34 @@ func TestTorchExportedProgramsAndTorchScript(t *testing.T) {
 	}
 }
 
+func TestJAXSettings(t *testing.T) {
+	if os.Getenv("CONVRUN_FULL") == "" {
+		t.Skip("CONVRUN_FULL is not set")
+	}
+	t.Parallel()
+	python := environment(t, "jax")
+	b := newBench(t, "PYTHONDONTWRITEBYTECODE=1", "JAX_PLATFORMS=cpu")
+	_, record := b.transparent(t, python, "-c", "import jax; jax.config.update('jax_enable_x64', True); jax.config.update('jax_default_matmul_precision', 'highest'); print(jax.numpy.ones(2) + 1)")
+	if len(record.Frameworks) != 1 || record.Frameworks[0].Version == "" || record.Frameworks[0].Build["jaxlib"] == "" || len(record.Problems) > 0 {
+		t.Fatalf("frameworks %+v, problems %q", record.Frameworks, record.Problems)
+	}
+	for name, want := range map[string]string{
+		"jax.enable_x64": "true", "jax.default_matmul_precision": "highest", "jax.default_prng_impl": "threefry2x32",
+		"jax.numpy_dtype_promotion": "standard", "jax.platforms": "cpu",
+	} {
+		if got := record.Frameworks[0].Numerics[name]; got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+}
+
 // Versions of torch whose functions are others: 2.1 exports by tracing alone,
 // 2.6 has its first exporter of programs beside the present one.
 func TestOlderTorch(t *testing.T) {
 	if os.Getenv("CONVRUN_FULL") == "" {
 		t.Skip("CONVRUN_FULL is not set")
 	}
-	both := []string{"legacy", "training", "buffer", "fail", "export_plain", "trace", "script", "export_buffer", "jit_save", "method_save"}
+	both := []string{"legacy", "training", "buffer", "fail", "export_plain", "trace", "trace_module", "script", "export_buffer", "jit_save", "method_save"}
 	for name, cases := range map[string][]string{"torch21": both, "torch26": append([]string{"saved", "dynamo_export"}, both...)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -466,7 +487,7 @@ func TestONNXConverters(t *testing.T) {
 	t.Parallel()
 	python := environment(t, "converters")
 	b := newBench(t, "PYTHONDONTWRITEBYTECODE=1")
-	cases := []string{"sklearn", "to_onnx", "mltools", "dynamic", "dynamic_proto", "static", "quantize", "simplify", "simplify_proto", "version", "training", "version_wrong", "save"}
+	cases := []string{"sklearn", "to_onnx", "mltools", "dynamic", "dynamic_proto", "static", "quantize", "simplify", "simplify_proto", "version", "training", "early", "version_wrong", "save"}
 	argv := []string{python, script(t, "onnx_convert.py")}
 	want := bindings(t, b, argv, cases)
 	result, record := b.transparent(t, slices.Concat(argv, cases, []string{"simplify_wrong"})...)
@@ -488,6 +509,7 @@ func TestONNXConverters(t *testing.T) {
 		{"onnxruntime.quantization.quantize", "network.onnx", "configured.onnx"},
 		{"onnxsim.simplify", "network.onnx", "simple.onnx"},
 		{"onnxsim.simplify", "", ""},
+		{"onnx.version_converter.convert_version", "", ""},
 		{"onnx.version_converter.convert_version", "", ""},
 		{"onnx.version_converter.convert_version", "", ""},
 		{"onnx.version_converter.convert_version", "", ""},
@@ -519,6 +541,7 @@ func TestONNXConverters(t *testing.T) {
 		3:  nil,
 		4:  {Class: "onnx.onnx_ml_pb2.ModelProto", Parameters: 16, Modules: []ModuleCount{{"Identity", 1, 0}, {"MatMul", 2, 0}, {"Relu", 1, 0}}},
 		10: {Class: "onnx.onnx_ml_pb2.ModelProto", Parameters: 4 + 1, Modules: []ModuleCount{{"BatchNormalization", 2, 1}, {"Cast", 1, 0}, {"Constant", 1, 0}, {"Dropout", 4, 2}}},
+		11: {Class: "onnx.onnx_ml_pb2.ModelProto", Modules: []ModuleCount{{"Dropout", 2, 1}}},
 	} {
 		if !reflect.DeepEqual(record.Calls[i].Model, model) {
 			t.Errorf("%s: model %+v, want %+v", cases[i], record.Calls[i].Model, model)

@@ -54,7 +54,7 @@ type Observer struct {
 //
 // A program can notice, besides the variables that Environ adds: an entry in
 // sys.meta_path, a function registered with atexit, standard modules (ast,
-// inspect) that are imported before it does so itself, files that are opened
+// inspect, __future__) that are imported before it does so itself, files opened
 // and closed, and of an observed function its __signature__, the identity of
 // its defaults, the bytecode in its __code__ and, with a trace function, its
 // first statement's line once more at its end. Without site (python -S) the

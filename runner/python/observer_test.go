@@ -318,16 +318,17 @@ func TestDecoratedFunctions(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, "PYTHONPATH="+testdata(t, "stub"), "PYTHONDONTWRITEBYTECODE=1")
 			_, record := b.transparent(t, python, testdata(t, "decorated.py"))
-			if len(record.Problems) > 0 || len(record.Calls) != 5 {
+			if len(record.Problems) > 0 || len(record.Calls) != 6 {
 				t.Fatalf("problems %q, calls %+v", record.Problems, record.Calls)
 			}
 			for i, want := range []struct{ given, arguments, outcome string }{
-				{"[model]", "map[check_hazards:false check_n:0 model:model output_path:<nil>]", "returned"},
-				{"[model check_n check_hazards]", "map[check_hazards:true check_n:3 model:model output_path:<nil>]", "returned"},
-				{"[model output_path]", "map[check_hazards:false check_n:0 model:model output_path:out.onnx]", "returned"},
-				{"[model check_n check_hazards]", "map[check_hazards:true check_n:-1 model:model output_path:<nil>]", "raised: ValueError: a negative number"},
+				{"[model]", "map[check_hazards:false check_n:0 model:model output_path:<nil> rounds:1]", "returned"},
+				{"[model check_n check_hazards]", "map[check_hazards:true check_n:3 model:model output_path:<nil> rounds:1]", "returned"},
+				{"[model output_path]", "map[check_hazards:false check_n:0 model:model output_path:out.onnx rounds:1]", "returned"},
+				{"[model rounds]", "map[check_hazards:false check_n:0 model:model output_path:<nil> rounds:5]", "returned"},
+				{"[model check_n check_hazards]", "map[check_hazards:true check_n:-1 model:model output_path:<nil> rounds:1]", "raised: ValueError: a negative number"},
 				// This one fits the outer function and not the inner one.
-				{"[args check_hazards]", "map[args:[model 1 2] check_hazards:true kwargs:map[]]", "raised: TypeError"},
+				{"[model check_hazards kwargs]", "map[check_hazards:true check_n:0 kwargs:map[faster:2] model:model rounds:1]", "raised: TypeError"},
 			} {
 				call := record.Calls[i]
 				if fmt.Sprint(call.Given) != want.given || fmt.Sprint(call.Arguments) != want.arguments || !strings.HasPrefix(call.Outcome, want.outcome) {
@@ -667,6 +668,22 @@ func TestRecordsThatCannotBeWritten(t *testing.T) {
 		result, record := b.transparent(t, python, "-c", script)
 		if result.exit != 0 || !strings.HasPrefix(result.stdout, "(1, ") || len(record.Calls) > 0 {
 			t.Errorf("%s: %+v, recorded %+v", name, result, record)
+		}
+	}
+}
+
+func TestEveryRowIsDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/converters.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := regexp.MustCompile(`Row\("([^"]+)"`).FindAllSubmatch(table, -1)
+	if len(rows) == 0 {
+		t.Fatal("the table has no row")
+	}
+	for _, row := range rows {
+		if !bytes.Contains(page, []byte("`"+string(row[1])+"`")) {
+			t.Errorf("docs/converters.md does not name %s", row[1])
 		}
 	}
 }

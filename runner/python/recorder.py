@@ -14,6 +14,7 @@ To tell an argument that the caller gave from a default, the defaults of an
 observed function are replaced by marks that stand for them; the first thing the
 function does is to put the true values back.
 """
+import __future__
 import ast
 import inspect
 import itertools
@@ -166,7 +167,7 @@ def written_by(record):
     converters have no logger of their own."""
     if record.name != "root":
         return ""
-    return str(record.pathname).replace(os.sep, "/").rpartition("site-packages/")[2].partition("/")[0]
+    return str(record.pathname).replace(os.sep, "/").rpartition("-packages/")[2].partition("/")[0]
 
 
 class Note:
@@ -257,8 +258,9 @@ class Probe:
         passed = [p.name for p in parameters if named[p.name][0] and not empty(p, named[p.name][1])]
         if list(self.own) != list(self.signature.parameters):
             # The function stands for one with the parameters that it shows.
+            args, kwargs = handed_on(parameters, named)
             try:
-                shown = self.signature.bind(*positional(parameters, named), **by_name(parameters, named))
+                shown = self.signature.bind(*args, **kwargs)
             except TypeError:
                 pass  # as the call itself will find
             else:
@@ -312,28 +314,23 @@ def ordered(parameters):
     return sorted(parameters.values(), key=lambda p: rank.get(p.kind, 0))
 
 
-def positional(parameters, named):
-    """The arguments that a function with *args hands on by position."""
-    values = []
+def handed_on(parameters, named):
+    """The arguments, by position and by name, that a function was given to hand
+    on. After a parameter that was not given none can have been by position."""
+    args, kwargs, gap = [], {}, False
     for p in parameters:
         given, value = named[p.name]
         if p.kind == p.VAR_POSITIONAL:
-            values.extend(value)
-        elif p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and given:
-            values.append(value)
-    return values
-
-
-def by_name(parameters, named):
-    """The arguments that a function with **kwargs hands on by name."""
-    values = {}
-    for p in parameters:
-        given, value = named[p.name]
-        if p.kind == p.VAR_KEYWORD:
-            values.update(value)
-        elif p.kind == p.KEYWORD_ONLY and given:
-            values[p.name] = value
-    return values
+            args.extend(value)
+        elif p.kind == p.VAR_KEYWORD:
+            kwargs.update(value)
+        elif not given:
+            gap = True
+        elif gap or p.kind == p.KEYWORD_ONLY:
+            kwargs[p.name] = value
+        else:
+            args.append(value)
+    return args, kwargs
 
 
 def empty(parameter, value):
@@ -386,9 +383,10 @@ def respell(code, names, whole):
 
 
 def alone(text, code):
-    """Parses only the lines of code, each at its own line number; those of a
-    method inside of its class, whose name its private names depend on, those of
-    an inner function from where the outer one begins."""
+    """Parses only the lines of code, each at its own line number, and what is
+    imported before; those of a method inside of its class, whose name its
+    private names depend on, those of an inner function from where the outer one
+    begins."""
     last = max(end or 0 for _, end, _, _ in code.co_positions())  # needs 3.11
     lines, first = text.splitlines(True), code.co_firstlineno - 1
     outer, _, inner = code.co_qualname.partition(".<locals>.")
@@ -397,7 +395,19 @@ def alone(text, code):
         first = max(n for n in range(first) if lines[n].startswith(b"def %s(" % outer.encode()))
     elif lines[first][:1].isspace():
         around = b"class %s:" % outer.split(".")[-2].encode()
-    return ast.parse(b"\n" * (first - 1) + around + b"\n" + b"".join(lines[first:last]), code.co_filename)
+    before = b"".join(imports(lines[:max(0, first - 1)]))
+    return ast.parse(before + around + b"\n" * min(first, 1) + b"".join(lines[first:last]), code.co_filename)
+
+
+def imports(lines):
+    """Empties the lines that import nothing. Calls of what is imported have
+    other instructions. What this takes wrongly leads to other code."""
+    kept, more = [], False
+    for line in lines:
+        inside = more or line.startswith((b"import ", b"from "))
+        more = inside and ((more or b"(" in line) and b")" not in line or line.rstrip().endswith(b"\\"))
+        kept.append(line if inside else b"\n")
+    return kept
 
 
 def quietly(action, *arguments):
@@ -444,7 +454,7 @@ def prune(tree, code):
 
 def rebuild(tree, code):
     """Compiles the tree and returns what became of the definition of code."""
-    todo = [compile(tree, code.co_filename, "exec", 0, True)]
+    todo = [compile(tree, code.co_filename, "exec", code.co_flags & __future__.annotations.compiler_flag, True)]
     while todo:
         found = todo.pop()
         if (found.co_name, found.co_firstlineno) == (code.co_name, code.co_firstlineno) and found.co_flags & inspect.CO_NEWLOCALS:
@@ -911,10 +921,10 @@ def keras_facts(facts, keras):
     facts.ask(facts.numerics, "keras.image_data_format", lambda: loaded(config).image_data_format())
 
 
-# Not tried on a real JAX: no environment of the tests has one.
+# Its devices are not told: it has left them when the process ends.
 def jax_facts(facts, jax):
     facts.ask(facts.build, "jaxlib", lambda: loaded("jaxlib.version").__version__)
-    for name in ("jax_enable_x64", "jax_default_matmul_precision", "jax_default_prng_impl"):
+    for name in ("jax_enable_x64", "jax_default_matmul_precision", "jax_default_prng_impl", "jax_numpy_dtype_promotion", "jax_platforms"):
         facts.ask(facts.numerics, "jax." + name[4:], lambda: getattr(loaded("jax").config, name))
 
 

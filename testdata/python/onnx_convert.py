@@ -62,6 +62,14 @@ def training():
     return helper.make_model(helper.make_graph(nodes, "training", values[:2], values[2:], constants), opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
+def early():
+    """Dropout as it was told to act before opset 7: as in training, unless an
+    attribute says otherwise."""
+    nodes = [helper.make_node("Dropout", ["x"], ["a"]), helper.make_node("Dropout", ["a"], ["y"], is_test=1)]
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [2, 4]) for n in ("x", "y")]
+    return helper.make_model(helper.make_graph(nodes, "early", values[:1], values[1:]), opset_imports=[helper.make_opsetid("", 6)], ir_version=3)
+
+
 logging.basicConfig()
 model = network()
 with open("network.onnx", "wb") as file:
@@ -87,6 +95,7 @@ bind.run({
     "simplify_wrong": (onnxsim.simplify, (model,), {"certify": False, "simpler": True}),
     "version": (version_converter.convert_version, (model, 20), {}),
     "training": (version_converter.convert_version, (training(), 17), {}),
+    "early": (version_converter.convert_version, (early(), 6), {}),
     "version_wrong": (version_converter.convert_version, (model, "fifteen"), {}),
     "save": (onnx.save, (model, "saved.onnx"), {"save_as_external_data": False}),
 })

@@ -20,9 +20,9 @@ def checked(function):
     checker = Checker()
 
     @functools.wraps(function)
-    def wrapper(*args, check_hazards=False, **kwargs):
+    def wrapper(model, check_n=0, rounds=1, *, check_hazards=False, **kwargs):
         warnings.warn("one frame up", stacklevel=2)
-        return checker.check(function(*args, **kwargs)), check_hazards
+        return checker.check(function(model, check_n, rounds, **kwargs)), check_hazards
 
     shown = inspect.signature(function)
     extra = inspect.Parameter("check_hazards", inspect.Parameter.KEYWORD_ONLY, default=False)
@@ -40,8 +40,8 @@ def plainly(function):
 
 @checked
 @plainly
-def simplify(model, check_n: int = 0, *, output_path=None):
+def simplify(model, check_n: int = 0, rounds=1, *, output_path=None):
     """The docstring."""
     if check_n < 0:
         raise ValueError("a negative number")
-    return model, check_n, output_path
+    return model, check_n, rounds, output_path
