@@ -8,6 +8,7 @@ import (
 
 	"github.com/convrun/convrun/provenance/model"
 	"github.com/convrun/convrun/runner"
+	"github.com/convrun/convrun/runner/python"
 )
 
 // Artifact is a model among the files of a run.
@@ -35,18 +36,15 @@ func Frozen(o *runner.Observation, artifacts []Artifact) []Artifact {
 			}
 		}
 	}
-	called := map[string]bool{}
-	for _, call := range o.Python.Calls {
-		for _, path := range call.Writes {
-			called[path] = true
-		}
+	called := func(a Artifact) bool {
+		return slices.ContainsFunc(o.Python.Calls, func(c python.Call) bool { return asked(c, a) })
 	}
 	written := filter(artifacts, func(a Artifact) bool {
 		return slices.ContainsFunc(a.Files, func(path string) bool { _, ok := sizes[path]; return ok })
 	})
 	slices.SortStableFunc(written, func(a, b Artifact) int {
 		return cmp.Or(
-			cmp.Compare(order(called[b.Path]), order(called[a.Path])),
+			cmp.Compare(order(called(b)), order(called(a))),
 			cmp.Compare(total(b, sizes), total(a, sizes)), strings.Compare(a.Path, b.Path))
 	})
 	if len(declared) > 0 && !slices.ContainsFunc(written, func(a Artifact) bool { return anyOf(a.Files, declared) }) {
@@ -62,6 +60,14 @@ func Frozen(o *runner.Observation, artifacts []Artifact) []Artifact {
 		}
 	}
 	return nil
+}
+
+// asked tells whether a call was asked to write an artifact: under its name, or
+// under that name without the extension, which some converters add.
+func asked(call python.Call, a Artifact) bool {
+	return slices.ContainsFunc(call.Writes, func(path string) bool {
+		return path == a.Path || path == strings.TrimSuffix(a.Path, filepath.Ext(a.Path))
+	})
 }
 
 func filter(artifacts []Artifact, choose func(Artifact) bool) (chosen []Artifact) {

@@ -197,8 +197,10 @@ func frameworkOf(o *runner.Observation) *python.Framework {
 	wanted := slices.Clone(frameworks)
 	for _, call := range o.Python.Calls {
 		switch call.Package {
-		case "torch":
+		case "torch", "litert-torch":
 			wanted = append([]string{"torch"}, wanted...)
+		case "paddlepaddle", "paddle2onnx":
+			wanted = append([]string{"paddlepaddle"}, wanted...)
 		case "tf2onnx", "tensorflow":
 			wanted = append([]string{"tensorflow"}, wanted...)
 		}
@@ -240,7 +242,7 @@ func (b *builder) converter() Converter {
 	for _, call := range b.o.Python.Calls {
 		c.Calls = append(c.Calls, b.call(call))
 	}
-	if main := mainCall(b.o); main != nil {
+	if main := b.mainCall(); main != nil {
 		c.Name, c.Version = main.Function, b.versionOf(main)
 	} else if b.o.Observer == "python" {
 		c.Observation = Unknown + "no function that convrun knows as a converter was called"
@@ -259,14 +261,37 @@ func (b *builder) converter() Converter {
 	return c
 }
 
-// mainCall is the first observed call that converts, nil when there is none.
-func mainCall(o *runner.Observation) *python.Call {
-	for i := range o.Python.Calls {
-		if !o.Python.Calls[i].Saves {
-			return &o.Python.Calls[i]
+// mainCall is the call that made the main frozen model: the first that was to
+// write it, else the first that was to write nothing, since what became of its
+// result is not seen, else the first of all. Conversions come before those that
+// the user had observed, and these before calls that only save. It is nil when
+// no call was observed.
+func (b *builder) mainCall() (main *python.Call) {
+	best := 0
+	for i := range b.o.Python.Calls {
+		call := &b.o.Python.Calls[i]
+		if r := b.rank(call); r > best {
+			main, best = call, r
 		}
 	}
-	return nil
+	return main
+}
+
+func (b *builder) rank(call *python.Call) int {
+	rank := 1
+	switch {
+	case len(b.frozen) > 0 && asked(*call, b.frozen[0]):
+		rank = 3
+	case len(call.Writes) == 0:
+		rank = 2
+	}
+	switch {
+	case call.Saves:
+		return rank
+	case call.Added:
+		return rank + 3
+	}
+	return rank + 6
 }
 
 func (b *builder) executable() ResourceDescriptor {

@@ -81,7 +81,7 @@ func runConversion(ctx context.Context, options runOptions, argv []string) error
 	}
 	release := holdSignals()
 	defer release()
-	command, hashing := options.command(argv), progress{to: os.Stderr}
+	command, hashing := options.command(argv, config), progress{to: os.Stderr}
 	if !options.quiet && term.IsTerminal(int(os.Stderr.Fd())) {
 		command.Hashing = hashing.show
 	}
@@ -267,9 +267,9 @@ func fileType(mode os.FileMode) string {
 }
 
 // command is what the runner needs to know.
-func (options runOptions) command(argv []string) runner.Command {
+func (options runOptions) command(argv []string, config configuration) runner.Command {
 	command := runner.Command{
-		Argv: argv, Environ: rawEnviron(), Method: options.method, NoObserver: options.observe == "off",
+		Argv: argv, Environ: rawEnviron(), Method: options.method, NoObserver: options.observe == "off", Observe: config.observe,
 		Inputs: options.inputs, Outputs: options.outputs, Grace: descendantGrace, RedactionKey: redactionKey(),
 	}
 	if dir, err := cacheDir(); err == nil {

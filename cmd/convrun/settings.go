@@ -7,12 +7,14 @@ import (
 	"net/mail"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/convrun/convrun/provenance"
+	"github.com/convrun/convrun/runner/python"
 )
 
 // settings are what configuration files may say. A project's file can name the
@@ -23,6 +25,32 @@ type settings struct {
 	Context     map[string]string `toml:"context"`
 	// Key is the private key to sign with: in the user's own file only.
 	Key string `toml:"key"`
+	// Observe are Python functions to observe besides those that convrun knows.
+	Observe []observed `toml:"observe"`
+}
+
+// observed is a function to observe, "MODULE:FUNCTION" or a table.
+type observed struct {
+	Function string   `toml:"function"`
+	Model    string   `toml:"model"`
+	Reads    []string `toml:"reads"`
+	Writes   []string `toml:"writes"`
+}
+
+// UnmarshalText reads the short form.
+func (o *observed) UnmarshalText(text []byte) error {
+	o.Function = string(text)
+	return nil
+}
+
+// function checks what was written.
+func (o observed) function() (python.Function, error) {
+	f, err := python.ParseFunction(o.Function)
+	if err != nil {
+		return f, err
+	}
+	f.Model, f.Reads, f.Writes = o.Model, o.Reads, o.Writes
+	return f, f.Check()
 }
 
 const (
@@ -40,7 +68,9 @@ type sourced struct{ value, source string }
 type configuration struct {
 	model, responsible, key sourced
 	context                 map[string]string
-	used                    []provenance.ResourceDescriptor
+	// observe has each function once.
+	observe []python.Function
+	used    []provenance.ResourceDescriptor
 }
 
 // readConfiguration reads what there is; given is --config, which must exist.
@@ -76,6 +106,9 @@ func (c *configuration) add(path, role string, mustExist bool) error {
 	if role == "project" && s.Key != "" {
 		return withHint(fmt.Errorf("read configuration %s: a project's file cannot choose the key", path), "put key = … into the user's own configuration, or use --key")
 	}
+	if err := c.addObserved(s.Observe); err != nil {
+		return withHint(fmt.Errorf("read configuration %s: observe: %w", path, err), "docs/configuration.md shows the forms")
+	}
 	source := "configuration " + path
 	for _, field := range []struct {
 		to    *sourced
@@ -96,6 +129,19 @@ func (c *configuration) add(path, role string, mustExist bool) error {
 		Name: path, URI: provenance.FileURI(absolute), Digest: map[string]string{"sha256": digest.FromBytes(data).Encoded()},
 		Annotations: &provenance.Annotations{Role: role},
 	})
+	return nil
+}
+
+// addObserved adds to what is observed: no file takes away what another one
+// names, but a later one may name its parameters anew.
+func (c *configuration) addObserved(list []observed) error {
+	for _, o := range list {
+		f, err := o.function()
+		if err != nil {
+			return err
+		}
+		c.observe = append(slices.DeleteFunc(c.observe, func(old python.Function) bool { return old.String() == f.String() }), f)
+	}
 	return nil
 }
 

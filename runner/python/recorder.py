@@ -29,13 +29,16 @@ from importlib.machinery import SourceFileLoader
 class Row:
     """One observed function."""
 
-    def __init__(self, name, package, model=None, reads=(), writes=(), saves=False):
+    def __init__(self, name, package, model=None, reads=(), writes=(), saves=False, readies=False, settings=None, added=""):
         self.name = name  # as a user calls it
         self.package = package  # top-level module whose __version__ counts
         self.model = model  # the parameter that holds the model object
         self.reads = reads  # parameters that name files to read
         self.writes = writes  # parameters that name files to write
         self.saves = saves  # writes a model that was converted before
+        self.readies = readies  # prepares a conversion that a later call makes
+        self.settings = settings  # the parameter whose attributes are settings of the call
+        self.added = added  # the words of the user's configuration that ask for it
 
 
 class Shown:
@@ -47,7 +50,8 @@ class Logged:
 
 
 # Module, then the function in it: what is observed. A function that another
-# row's function calls is a part of that one and is not recorded.
+# row's function calls is a part of that one and is not recorded; one that was
+# added by the user hides no other and is hidden by none.
 TABLE = {
     "torch.onnx": {
         "export": Row("torch.onnx.export", "torch", model="model", writes=("f",)),
@@ -70,12 +74,75 @@ TABLE = {
         "save_protobuf": Row("tf2onnx.utils.save_protobuf", "tf2onnx", writes=("path",), saves=True),
         "save_onnx_zip": Row("tf2onnx.utils.save_onnx_zip", "tf2onnx", writes=("target_path",), saves=True),
     },
+    "tensorflow.lite.python.lite": {
+        "TFLiteConverterV2.from_saved_model": Row("tf.lite.TFLiteConverter.from_saved_model", "tensorflow", reads=("saved_model_dir",), readies=True),
+        "TFLiteConverterV2.from_keras_model": Row("tf.lite.TFLiteConverter.from_keras_model", "tensorflow", model="model", readies=True),
+        "TFLiteConverterV2.from_concrete_functions": Row("tf.lite.TFLiteConverter.from_concrete_functions", "tensorflow", readies=True),
+        # What the first, second and third of these return.
+        "TFLiteSavedModelConverterV2.convert": Row("tf.lite.TFLiteConverter.convert", "tensorflow", settings="self"),
+        "TFLiteKerasModelConverterV2.convert": Row("tf.lite.TFLiteConverter.convert", "tensorflow", settings="self"),
+        "TFLiteConverterV2.convert": Row("tf.lite.TFLiteConverter.convert", "tensorflow", settings="self"),
+    },
+    "tensorflow.python.saved_model.save": {
+        "save": Row("tf.saved_model.save", "tensorflow", model="obj", writes=("export_dir",), saves=True),
+    },
+    "tensorflow.python.framework.convert_to_constants": {
+        "convert_variables_to_constants_v2": Row("tensorflow.python.framework.convert_to_constants.convert_variables_to_constants_v2", "tensorflow", readies=True),
+        "convert_variables_to_constants": Row("tf.compat.v1.graph_util.convert_variables_to_constants", "tensorflow", readies=True),
+    },
+    "keras.src.models.model": {
+        "Model.export": Row("keras.Model.export", "keras", model="self", writes=("filepath",)),
+        "Model.save": Row("keras.Model.save", "keras", model="self", writes=("filepath",), saves=True),
+    },
+    "keras.src.saving.saving_api": {
+        "save_model": Row("keras.saving.save_model", "keras", model="model", writes=("filepath",), saves=True),
+    },
+    "openvino.tools.ovc.convert": {
+        "convert_model": Row("openvino.convert_model", "openvino", model="input_model", reads=("input_model",)),
+    },
+    # What the command ovc calls; it reads the command line itself.
+    "openvino.tools.ovc.convert_impl": {
+        "driver": Row("openvino.tools.ovc.convert_impl.driver", "openvino", reads=("argv.input_model",), writes=("argv.output_model",), settings="argv"),
+    },
+    "coremltools.converters._converters_entry": {
+        "convert": Row("coremltools.convert", "coremltools", model="model", reads=("model",)),
+    },
+    "coremltools.models.model": {
+        "MLModel.save": Row("coremltools.models.MLModel.save", "coremltools", writes=("save_path",), saves=True),
+    },
+    "litert_torch._convert.interface": {
+        "convert": Row("litert_torch.convert", "litert_torch", model="module", writes=("output_file_path",)),
+        "signature": Row("litert_torch.signature", "litert_torch", model="module", readies=True),
+        "Converter.signature": Row("litert_torch.Converter.signature", "litert_torch", model="module", readies=True),
+        "Converter.add_signature": Row("litert_torch.Converter.add_signature", "litert_torch", model="module", readies=True),
+        "Converter.convert": Row("litert_torch.Converter.convert", "litert_torch", model="module", writes=("output_file_path",)),
+    },
+    "litert_torch.model": {
+        "LiteRTModel.export": Row("litert_torch.model.LiteRTModel.export", "litert_torch", writes=("path",), saves=True),
+    },
+    "paddle.jit.api": {
+        "save": Row("paddle.jit.save", "paddle", model="layer", writes=("path",), saves=True),
+    },
+    "paddle.onnx.export": {
+        "export": Row("paddle.onnx.export", "paddle", model="layer", writes=("path",)),
+    },
+    "paddle2onnx.convert": {
+        "export": Row("paddle2onnx.export", "paddle2onnx", reads=("model_filename", "params_filename"), writes=("save_file",)),
+        "dygraph2onnx": Row("paddle2onnx.dygraph2onnx", "paddle2onnx", model="layer", writes=("save_file",)),
+    },
     "warnings": {"_showwarnmsg": Shown()},
     "logging": {"Logger.callHandlers": Logged()},
 }
 
+# The distribution of a module, where its name is another one.
+DISTRIBUTIONS = {"paddle": "paddlepaddle", "litert_torch": "litert-torch", "tf_keras": "tf-keras"}
+
 # Loggers whose records of level WARNING and above are kept, with those below.
-LOGGERS = ("torch.onnx", "onnxscript", "onnx_ir", "tf2onnx", "tensorflow")
+LOGGERS = ("torch.onnx", "onnxscript", "onnx_ir", "tf2onnx", "tensorflow", "absl", "keras", "openvino", "coremltools", "litert_torch", "paddle")
+
+# Packages that log through the root logger: its records are kept when they
+# come from a file of one of these.
+ROOTLOGGED = ("openvino", "coremltools", "litert_torch")
 
 # Bounds of what is kept of one call.
 DEPTH, ITEMS, NODES, CHARACTERS = 8, 200, 4000, 4000
@@ -105,14 +172,19 @@ class Recorder:
         self.calls = itertools.count(1)
         self.notes = 0
         self.said = {}  # the last record of each framework
-        for module, rows in TABLE.items():
+        self.observed = {}  # functions that are observed, by identity
+        self.table = {module: dict(rows) for module, rows in TABLE.items()}
+        for module, path, model, reads, writes in observer.added:
+            row = Row(module + "." + path, module.partition(".")[0], model or None, reads, writes, added=module + ":" + path)
+            self.table.setdefault(module, {}).setdefault(path, row)
+        for module, rows in self.table.items():
             if module in sys.modules:
                 self.instrument(sys.modules[module], rows)
 
     def find_spec(self, name, path, target):
         """Finds a module of TABLE with the other finders, and arranges that
         its functions are instrumented once it has been executed."""
-        rows = TABLE.get(name)
+        rows = self.table.get(name)
         if rows is None:
             return None
         for finder in list(sys.meta_path):
@@ -138,27 +210,37 @@ class Recorder:
 
     def instrument(self, module, rows):
         for path, row in rows.items():
+            added = getattr(row, "added", "")
             try:
-                function = module
-                for name in path.split("."):
-                    function = vars(function)[name]
+                function = find(module, path)
                 if isinstance(row, Shown):
                     splice(function, Note(self, self.shown), False)
                 elif isinstance(row, Logged):
                     splice(function, Note(self, self.logged), False)
-                else:
+                elif id(function) not in self.observed:
                     mark(function, Probe(self, row, function, module))
+                    self.observed[id(function)] = function
+                if added:
+                    self.observer.append({"kind": "added", "function": added, "message": ""})
             except KeyError:
-                pass  # this version of the package has no such function
-            except Exception:
-                self.observer.problem("observe %s.%s" % (module.__name__, path))
+                if added:  # else this version of the package has no such function
+                    self.unobserved(row, "the module %s, which was imported, has no such function" % module.__name__)
+            except Exception as error:
+                if added:
+                    self.unobserved(row, "it cannot be observed: %s: %s" % (type(error).__name__, error))
+                else:
+                    self.observer.problem("observe %s.%s" % (module.__name__, path))
+
+    def unobserved(self, row, reason):
+        """Tells why a function that the user added is not observed."""
+        self.observer.append({"kind": "added", "function": row.added, "message": reason})
 
     def shown(self, message):
         category = message.category or type(message.message)
         self.note("warnings", qualified(category), str(message.message), message.filename, message.lineno)
 
     def logged(self, logger, record):
-        if record.levelno >= 30 and any(record.name == n or record.name.startswith(n + ".") for n in LOGGERS):
+        if record.levelno >= 30 and converters(record):
             self.note(record.name, record.levelname, record.getMessage(), record.pathname, record.lineno)
 
     def note(self, source, category, message, filename, line):
@@ -183,7 +265,7 @@ class Recorder:
             except Exception:
                 self.observer.problem("describe %s" % name)
             record = {
-                "kind": "framework", "pid": os.getpid(), "name": name, "version": str(version),
+                "kind": "framework", "pid": os.getpid(), "name": DISTRIBUTIONS.get(name, name), "version": str(version),
                 "build": facts.build, "numerics": facts.numerics, "accelerators": facts.accelerators,
             }
             if self.said.get(name) != record:
@@ -194,6 +276,28 @@ class Recorder:
         self.frameworks()
         if self.notes > NOTES:
             self.observer.append({"kind": "dropped", "count": self.notes - NOTES})
+
+
+def converters(record):
+    """Tells whether a log record is one of a converter's."""
+    if record.name == "root":
+        return any(package in record.pathname.split(os.sep) for package in ROOTLOGGED)
+    return any(record.name == n or record.name.startswith(n + ".") for n in LOGGERS)
+
+
+def find(module, path):
+    """The function itself that a module has under a path, without what
+    decorates it."""
+    function = module
+    for name in path.split("."):
+        function = vars(function)[name]
+    if isinstance(function, (classmethod, staticmethod)):
+        function = function.__func__
+    while isinstance(function, types.FunctionType) and "__wrapped__" in vars(function):
+        function = function.__wrapped__
+    if not isinstance(function, types.FunctionType):
+        raise TypeError("not a function written in Python but a %s" % qualified(type(function)))
+    return function
 
 
 class Note:
@@ -228,12 +332,13 @@ class Probe:
     def enter(self, *values):
         """Notes the call and returns the true values of the parameters."""
         calls = self.recorder.state.__dict__.setdefault("calls", [])
-        call = {"error": None, "pid": None}
+        within = any(not call["added"] for call in calls)
+        call = {"error": None, "pid": None, "added": self.row.added != ""}
         calls.append(call)
         given = [type(value) is not Default for value in values]
         values = tuple([value.value if type(value) is Default else value for value in values])
         try:
-            if len(calls) == 1:
+            if self.row.added or not within:
                 self.start(call, given, values)
         except BaseException:  # an interrupt; the function does not begin
             calls.pop()
@@ -251,16 +356,17 @@ class Probe:
             arguments, passed = dict(zip(names, values)), dict(zip(names, given))
             package = sys.modules.get(row.package)
             describe = Describer()
+            known = dict(arguments, **settings(row.settings, arguments))
             record = {
                 "kind": "start", "id": call["id"], "pid": os.getpid(), "time": str(time.time_ns()),
                 "function": row.name, "module": self.module.__name__,
                 "file": str(getattr(self.module, "__file__", None) or ""),
-                "package": row.package, "version": str(getattr(package, "__version__", "")),
-                "saves": row.saves,
+                "package": DISTRIBUTIONS.get(row.package, row.package), "version": str(getattr(package, "__version__", "")),
+                "saves": row.saves or row.readies, "added": row.added != "",
                 "given": [p.name for p in parameters if passed[p.name] and not empty(p, arguments[p.name])],
-                "reads": [p for n in row.reads for p in paths(arguments.get(n))],
-                "writes": [p for n in row.writes for p in paths(arguments.get(n))],
-                "arguments": {p.name: describe(arguments[p.name]) for p in parameters},
+                "reads": [p for n in row.reads for p in paths(known.get(n))],
+                "writes": [p for n in row.writes for p in paths(known.get(n))],
+                "arguments": {n: describe(known[n]) for n in [p.name for p in parameters] + [n for n in known if n not in arguments]},
                 "model": census(arguments.get(row.model)),
             }
             if not recorder.observer.append(record):
@@ -305,6 +411,16 @@ class Probe:
             self.recorder.observer.problem("note the end of a call of %s" % self.row.name)
 
 
+def settings(name, arguments):
+    """The attributes of the argument name that are settings of the call, each
+    as "name.attribute": the public ones, and those that TensorFlow Lite marks
+    as experimental."""
+    return {
+        "%s.%s" % (name, key): value for key, value in attributes(arguments.get(name)).items()
+        if not key.startswith("_") or key.startswith("_experimental")
+    }
+
+
 def ordered(parameters):
     """Parameters in the order of a code object's local variables."""
     rank = {inspect.Parameter.VAR_POSITIONAL: 1, inspect.Parameter.VAR_KEYWORD: 2}
@@ -331,7 +447,8 @@ def splice(function, probe, whole):
     else and, if whole, take what that returns as their values and call
     probe.raised and probe.leave at its end."""
     code = function.__code__
-    if code.co_freevars or code.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
+    # A method that says super has its class as a free variable.
+    if set(code.co_freevars) - {"__class__"} or code.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
         raise TypeError("not a plain function")
     count = code.co_argcount + code.co_kwonlyargcount
     count += bool(code.co_flags & inspect.CO_VARARGS) + bool(code.co_flags & inspect.CO_VARKEYWORDS)
@@ -476,9 +593,11 @@ def clip(text):
 
 
 def paths(value):
-    """The absolute path that a file argument names, if it names one."""
+    """The absolute paths that a file argument names, if it names any."""
+    if type(value) in (list, tuple):
+        return [path for item in value[:ITEMS] for path in paths(item)]
     try:
-        if value is not None and not issubclass(type(value), int):
+        if value is not None and value != "" and not issubclass(type(value), int):
             return [os.path.abspath(os.fsdecode(value))]
     except TypeError:
         pass  # a file object
@@ -553,14 +672,21 @@ class Describer:
                 return array
         if origin == "numpy" and hasattr(value, "item"):
             return self(value.item(), depth + 1)
-        if origin == "torch" and cls.__name__ in ("dtype", "device", "layout", "memory_format"):
-            return str(value)
+        if (origin, cls.__name__) in WORDS:
+            return clip(str(getattr(value, "name", value)))
+        if cls is type and qualified(value).startswith(MIL):
+            # Its own name is the same for all widths.
+            return loaded(MIL[:-1]).builtin_to_string(value)
         name = callable_name(value)
         if name is not None:
             return {"callable": name}
         result = {"class": qualified(cls)}
         if cls.__name__ == "OperatorSetIdProto":
             result.update(domain=value.domain, version=value.version)
+        if result["class"].startswith(SPECIFICATIONS):
+            for name, item in attributes(value).items():
+                if not name.startswith("_"):
+                    result[name] = self(item, depth + 1)
         if result["class"].startswith("torch.export"):
             # torch.export.Dim and its hints are what dynamic_shapes is made of.
             for name in ("__name__", "min", "max", "type"):
@@ -570,7 +696,26 @@ class Describer:
 
 
 # Packages whose arrays are described by dtype and shape.
-ARRAYS = ("torch", "numpy", "tensorflow", "keras", "jax", "jaxlib", "ml_dtypes")
+ARRAYS = ("torch", "numpy", "tensorflow", "keras", "jax", "jaxlib", "ml_dtypes", "paddle")
+
+# Classes by package whose instances are told by their name or str.
+WORDS = {
+    ("torch", "dtype"), ("torch", "device"), ("torch", "layout"), ("torch", "memory_format"), ("tensorflow", "DType"),
+    ("openvino", "Type"), ("openvino", "PartialShape"), ("openvino", "Shape"), ("openvino", "Dimension"),
+}
+
+# Where Core ML's element types are, which are classes.
+MIL = "coremltools.converters.mil.mil.types."
+
+# Classes, or their modules, whose instances say what is wanted of a conversion
+# and are described by their attributes.
+SPECIFICATIONS = (
+    "coremltools.converters.mil.input_types.",
+    "litert_torch.quantize.quant_config.",
+    "tensorflow.lite.python.lite.RepresentativeDataset",
+    "tensorflow.lite.python.lite.TargetSpec",
+    "tensorflow.python.saved_model.save_options.",
+)
 
 ROUTINES = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.MethodDescriptorType, type)
 
@@ -586,7 +731,8 @@ def attributes(value):
     try:
         return object.__getattribute__(value, "__dict__")
     except AttributeError:
-        return {}
+        names = getattr(type(value), "__slots__", ())
+        return {n: getattr(value, n) for n in names if type(names) is tuple and hasattr(value, n)}
 
 
 def callable_name(value):
@@ -610,6 +756,8 @@ def tensor(value):
     if dtype is None or shape is None:
         return None
     name = getattr(dtype, "name", None) or str(dtype)
+    if qualified(type(value)).startswith("paddle."):
+        name = name.lower()  # of an enum
     if hasattr(shape, "as_list"):
         shape = shape.as_list() if shape.rank is not None else None
     if shape == () and qualified(type(value)).startswith("numpy.") and not hasattr(value, "__array_finalize__"):
@@ -623,14 +771,16 @@ def dimension(value):
 
 def census(model):
     """Class, training flag, parameter count and sub-modules by class."""
-    if model is None:
+    if model is None or paths(model):
         return None
     result = {"class": qualified(type(model)), "training": None, "parameters": -1, "modules": []}
     try:
         if is_a(model, "torch", "nn", "Module"):
-            torch_census(model, result)
+            tree_census(model, result, "_modules")
         elif is_a(model, "torch", "export", "ExportedProgram"):
             result["parameters"] = total(model.state_dict[n].shape for n in model.graph_signature.parameters)
+        elif is_a(model, "paddle", "nn", "Layer"):
+            tree_census(model, result, "_sub_layers")
         elif any(qualified(cls).partition(".")[0] in ("keras", "tf_keras", "tensorflow") for cls in type(model).__mro__):
             keras_census(model, result)
     except Exception as error:
@@ -646,7 +796,9 @@ def is_a(value, *path):
     return found is not None and issubclass(type(value), found)
 
 
-def torch_census(model, result):
+def tree_census(model, result, children):
+    """Counts a torch or Paddle model, whose modules name their sub-modules in
+    the attribute children."""
     if isinstance(model.training, bool):
         result["training"] = model.training
     counts, seen, parameters, todo = {}, set(), {}, [model]
@@ -662,7 +814,7 @@ def torch_census(model, result):
         count[0] += 1
         count[1] += module.training is True
         parameters.update((id(p), p.shape) for _, p in module._parameters.items() if p is not None)
-        todo.extend(child for _, child in module._modules.items())
+        todo.extend(child for _, child in getattr(module, children).items())
     result["modules"] = [{"class": n, "count": c, "training": t} for n, (c, t) in sorted(counts.items())]
     result["parameters"] = total(parameters.values())
 
@@ -677,7 +829,8 @@ def keras_census(model, result):
         counts[qualified(type(layer))] = counts.get(qualified(type(layer)), 0) + 1
         todo.extend(getattr(layer, "layers", None) or ())
     result["modules"] = [{"class": n, "count": c, "training": 0} for n, c in sorted(counts.items())]
-    result["parameters"] = total({id(w): w.shape for w in model.weights}.values())
+    weights = model.weights if hasattr(model, "weights") else model.variables  # those of a tf.Module
+    result["parameters"] = total({id(w): w.shape for w in weights}.values())
 
 
 def total(shapes):
@@ -765,6 +918,11 @@ def tensorflow_facts(facts, tensorflow):
     ask(facts.numerics, "tensorflow.intra_op_threads", lambda: context()._intra_op_parallelism_threads or 0)
     ask(facts.numerics, "tensorflow.inter_op_threads", lambda: context()._inter_op_parallelism_threads or 0)
     ask(facts.numerics, "tensorflow.seed", lambda: context()._seed)
+    port = "tensorflow.python.util._pywrap_util_port"
+    ask(facts.numerics, "tensorflow.onednn", lambda: loaded(port).IsMklEnabled())
+    # None is TensorFlow's word for "as the environment has it".
+    ask(facts.numerics, "tensorflow.optimizer_jit", lambda: context()._optimizer_jit)
+    ask(facts.numerics, "tensorflow.jit_compile_rewrite", lambda: context()._jit_compile_rewrite)
     current = context()
     if current is not None and current._initialized:
         for device in current._physical_devices or ():
@@ -783,6 +941,8 @@ def keras_facts(facts, keras):
     facts.ask(facts.build, "backend", lambda: loaded(config).backend())
     facts.ask(facts.numerics, "keras.floatx", lambda: loaded(config).floatx())
     facts.ask(facts.numerics, "keras.epsilon", lambda: loaded(config).epsilon())
+    state = "keras.src.backend.common.global_state"
+    facts.ask(facts.numerics, "keras.seed", lambda: loaded(state).get_global_attribute("global_random_seed"))
     facts.ask(facts.numerics, "keras.image_data_format", lambda: loaded(config).image_data_format())
 
 
@@ -798,6 +958,18 @@ def onnx_facts(facts, onnx):
     facts.ask(facts.build, "opset", lambda: loaded("onnx.defs").onnx_opset_version())
 
 
+def paddle_facts(facts, paddle):
+    build, numerics, ask = facts.build, facts.numerics, facts.ask
+    version = "paddle.version"
+    for name in ("commit", "cuda_version", "cudnn_version", "hip_version", "tensorrt_version", "with_mkl"):
+        ask(build, name, lambda: getattr(loaded(version), name))
+    ask(build, "compiled_with_cuda", lambda: paddle.base.core.is_compiled_with_cuda())
+    ask(numerics, "paddle.default_dtype", lambda: paddle.get_default_dtype())
+    ask(numerics, "paddle.seed", lambda: paddle.base.core.default_cpu_generator().initial_seed())
+    for flag in ("cudnn_deterministic", "embedding_deterministic", "paddle_num_threads", "enable_pir_api"):
+        ask(numerics, "paddle." + flag, lambda: loaded("paddle.base.framework")._global_flags()["FLAGS_" + flag])
+
+
 def no_facts(facts, module):
     pass
 
@@ -806,7 +978,13 @@ FRAMEWORKS = {
     "torch": torch_facts,
     "tensorflow": tensorflow_facts,
     "keras": keras_facts,
+    "tf_keras": no_facts,
     "jax": jax_facts,
-    "onnx": onnx_facts,
+    "paddle": paddle_facts,
     "tf2onnx": no_facts,
+    "onnx": onnx_facts,
+    "openvino": no_facts,
+    "coremltools": no_facts,
+    "litert_torch": no_facts,
+    "paddle2onnx": no_facts,
 }

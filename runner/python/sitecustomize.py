@@ -18,7 +18,10 @@ class Observer(object):
 
     # Importing one of these loads the recorder. The order is that of FRAMEWORKS
     # in recorder.py, which tells at the end of the process what they are.
-    triggers = ("torch", "tensorflow", "keras", "jax", "tf2onnx", "onnx")
+    triggers = (
+        "torch", "tensorflow", "keras", "tf_keras", "jax", "paddle", "tf2onnx", "onnx",
+        "openvino", "coremltools", "litert_torch", "paddle2onnx",
+    )
 
     # A process that writes more than this goes on unrecorded, and a longer
     # line is not written.
@@ -31,6 +34,7 @@ class Observer(object):
         self.written = 0
         self.recorder = None
         self.broken = False
+        self.added = ()
         # The program may replace these in os; a record must not pass through
         # its replacements.
         self.system = (os.open, os.write, os.close, os.getpid)
@@ -82,6 +86,14 @@ class Observer(object):
             "prefix": sys.prefix,
             "base_prefix": getattr(sys, "base_prefix", sys.prefix),
         })
+
+    def read_added(self):
+        """Reads the functions that the user added, one a line: module, path in
+        it, parameters of the model, of files to read and of files to write."""
+        text = __loader__.get_data(os.path.join(self.archive, "added.txt")).decode("utf-8")
+        rows = [line.split("\t") for line in text.splitlines()]
+        self.added = [(m, f, model, reads.split(), writes.split()) for m, f, model, reads, writes in rows]
+        self.triggers += tuple(row[0] for row in self.added)
 
     def load(self):
         """Runs recorder.py, which lies beside this file in the archive."""
@@ -188,6 +200,7 @@ def install(archive):
         # What recorder.py does to code objects needs 3.8.
         observer.append({"kind": "old", "version": sys.version.split(" ")[0]})
         return
+    observer.read_added()
     import atexit
 
     atexit.register(observer.finish)
