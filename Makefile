@@ -4,7 +4,7 @@ CACHE  := $(CURDIR)/.cache
 PYTHON ?= python3
 UV     := $(CACHE)/uv/bin/uv
 DEMO   := torch tensorflow
-TESTED := $(DEMO) converters paddle litert signing
+TESTED := $(DEMO) converters paddle litert signing notebook
 envs    = $(1:%=$(CACHE)/python/%/.made)
 COSIGN_VERSION      := v3.1.3
 STATICCHECK_VERSION := v0.8.2

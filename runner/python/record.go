@@ -362,6 +362,8 @@ func (c *collector) add(file *processFile, l line) {
 		}
 	case "dropped":
 		c.problem("%d warnings of a process were not kept", l.Count)
+	case "refused":
+		c.problem("%d calls of functions that the configuration adds were not kept: they were more than 100, or too large", l.Count)
 	default:
 		c.problem("a record is of no known kind")
 	}

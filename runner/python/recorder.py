@@ -29,7 +29,7 @@ from importlib.machinery import SourceFileLoader
 class Row:
     """One observed function."""
 
-    def __init__(self, name, package, model=None, reads=(), writes=(), saves=False, readies=False, settings=None, added=""):
+    def __init__(self, name, package, model=None, reads=(), writes=(), saves=False, readies=False, settings=None, added=False):
         self.name = name  # as a user calls it
         self.package = package  # top-level module whose __version__ counts
         self.model = model  # the parameter that holds the model object
@@ -38,7 +38,7 @@ class Row:
         self.saves = saves  # writes a model that was converted before
         self.readies = readies  # prepares a conversion that a later call makes
         self.settings = settings  # the parameter whose attributes are settings of the call
-        self.added = added  # the words of the user's configuration that ask for it
+        self.added = added  # by the user's configuration
 
 
 class Shown:
@@ -173,9 +173,12 @@ class Recorder:
         self.notes = 0
         self.said = {}  # the last record of each framework
         self.observed = {}  # functions that are observed, by identity
+        self.asked = set()  # the functions that the user added
+        self.added = Allowance()
         self.table = {module: dict(rows) for module, rows in TABLE.items()}
         for module, path, model, reads, writes in observer.added:
-            row = Row(module + "." + path, module.partition(".")[0], model or None, reads, writes, added=module + ":" + path)
+            row = Row(module + "." + path, module.partition(".")[0], model or None, reads, writes, added=True)
+            self.asked.add(module + ":" + path)
             self.table.setdefault(module, {}).setdefault(path, row)
         for module, rows in self.table.items():
             if module in sys.modules:
@@ -210,7 +213,7 @@ class Recorder:
 
     def instrument(self, module, rows):
         for path, row in rows.items():
-            added = getattr(row, "added", "")
+            name = module.__name__ + ":" + path
             try:
                 function = find(module, path)
                 if isinstance(row, Shown):
@@ -220,20 +223,20 @@ class Recorder:
                 elif id(function) not in self.observed:
                     mark(function, Probe(self, row, function, module))
                     self.observed[id(function)] = function
-                if added:
-                    self.observer.append({"kind": "added", "function": added, "message": ""})
+                self.tell(name, "")
             except KeyError:
-                if added:  # else this version of the package has no such function
-                    self.unobserved(row, "the module %s, which was imported, has no such function" % module.__name__)
+                # This version of the package has no such function.
+                self.tell(name, "the module %s, which was imported, has no such function" % module.__name__)
             except Exception as error:
-                if added:
-                    self.unobserved(row, "it cannot be observed: %s: %s" % (type(error).__name__, error))
-                else:
+                if name not in self.asked:
                     self.observer.problem("observe %s.%s" % (module.__name__, path))
+                self.tell(name, "it cannot be observed: %s: %s" % (type(error).__name__, error))
 
-    def unobserved(self, row, reason):
-        """Tells why a function that the user added is not observed."""
-        self.observer.append({"kind": "added", "function": row.added, "message": reason})
+    def tell(self, name, reason):
+        """Tells of a function that the user added why it is not observed;
+        no reason means that it is."""
+        if name in self.asked:
+            self.observer.append({"kind": "added", "function": name, "message": reason})
 
     def shown(self, message):
         category = message.category or type(message.message)
@@ -276,6 +279,27 @@ class Recorder:
         self.frameworks()
         if self.notes > NOTES:
             self.observer.append({"kind": "dropped", "count": self.notes - NOTES})
+        if self.added.refused:
+            self.observer.append({"kind": "refused", "count": self.added.refused})
+
+
+class Allowance:
+    """What may be recorded of functions that the user added, so that a busy
+    one leaves room for the converters."""
+
+    def __init__(self):
+        self.calls, self.size = 100, 1 << 20
+        self.refused = 0
+
+    def left(self):
+        if self.calls > 0 and self.size > 0:
+            return True
+        self.refused += 1
+        return False
+
+    def spend(self, size):
+        self.calls -= 1
+        self.size -= size
 
 
 def converters(record):
@@ -333,12 +357,13 @@ class Probe:
         """Notes the call and returns the true values of the parameters."""
         calls = self.recorder.state.__dict__.setdefault("calls", [])
         within = any(not call["added"] for call in calls)
-        call = {"error": None, "pid": None, "added": self.row.added != ""}
+        call = {"error": None, "pid": None, "added": self.row.added}
         calls.append(call)
         given = [type(value) is not Default for value in values]
         values = tuple([value.value if type(value) is Default else value for value in values])
         try:
-            if self.row.added or not within:
+            # An added function may be one that the recorder itself uses.
+            if (self.row.added or not within) and not getattr(self.recorder.state, "busy", False):
                 self.start(call, given, values)
         except BaseException:  # an interrupt; the function does not begin
             calls.pop()
@@ -347,6 +372,9 @@ class Probe:
 
     def start(self, call, given, values):
         state, recorder, row = self.recorder.state, self.recorder, self.row
+        written = recorder.observer.written
+        if row.added and not recorder.added.left():
+            return
         before = getattr(state, "busy", False)
         state.busy = True
         try:
@@ -362,7 +390,7 @@ class Probe:
                 "function": row.name, "module": self.module.__name__,
                 "file": str(getattr(self.module, "__file__", None) or ""),
                 "package": DISTRIBUTIONS.get(row.package, row.package), "version": str(getattr(package, "__version__", "")),
-                "saves": row.saves or row.readies, "added": row.added != "",
+                "saves": row.saves or row.readies, "added": row.added,
                 "given": [p.name for p in parameters if passed[p.name] and not empty(p, arguments[p.name])],
                 "reads": [p for n in row.reads for p in paths(known.get(n))],
                 "writes": [p for n in row.writes for p in paths(known.get(n))],
@@ -373,6 +401,8 @@ class Probe:
                 record["arguments"] = {"…": "too large to be recorded"}
                 record["model"] = None
                 recorder.observer.append(record)
+            if row.added:
+                recorder.added.spend(recorder.observer.written - written)
             call["pid"] = os.getpid()
             call["clock"] = time.perf_counter_ns()
         except Exception:
