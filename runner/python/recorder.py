@@ -113,8 +113,6 @@ TABLE = {
     "litert_torch._convert.interface": {
         "convert": Row("litert_torch.convert", "litert_torch", model="module", writes=("output_file_path",)),
         "signature": Row("litert_torch.signature", "litert_torch", model="module", readies=True),
-        "Converter.signature": Row("litert_torch.Converter.signature", "litert_torch", model="module", readies=True),
-        "Converter.add_signature": Row("litert_torch.Converter.add_signature", "litert_torch", model="module", readies=True),
         "Converter.convert": Row("litert_torch.Converter.convert", "litert_torch", model="module", writes=("output_file_path",)),
     },
     "litert_torch.model": {
@@ -741,7 +739,6 @@ MIL = "coremltools.converters.mil.mil.types."
 # and are described by their attributes.
 SPECIFICATIONS = (
     "coremltools.converters.mil.input_types.",
-    "litert_torch.quantize.quant_config.",
     "tensorflow.lite.python.lite.RepresentativeDataset",
     "tensorflow.lite.python.lite.TargetSpec",
     "tensorflow.python.saved_model.save_options.",
