@@ -4,7 +4,7 @@ CACHE  := $(CURDIR)/.cache
 PYTHON ?= python3
 UV     := $(CACHE)/uv/bin/uv
 DEMO   := torch tensorflow
-TESTED := $(DEMO) converters boosting paddle litert signing packages
+TESTED := $(DEMO) converters boosting paddle litert signing packages notebook
 FULL   := torch21 torch26 jax
 envs    = $(1:%=$(CACHE)/python/%/.made)
 COSIGN_VERSION      := v3.1.3

@@ -49,8 +49,8 @@ func Frozen(o *runner.Observation, artifacts []Artifact) []Artifact {
 	})
 	called, step := map[string]bool{}, map[string]bool{}
 	for _, a := range written {
-		called[a.Path] = slices.ContainsFunc(o.Python.Calls, func(c python.Call) bool { return covers(c.Writes, a.Path) })
-		step[a.Path] = slices.ContainsFunc(o.Python.Calls, func(c python.Call) bool { return covers(c.Reads, a.Path) && !covers(c.Writes, a.Path) })
+		called[a.Path] = slices.ContainsFunc(o.Python.Calls, func(c python.Call) bool { return asked(c, a) })
+		step[a.Path] = slices.ContainsFunc(o.Python.Calls, func(c python.Call) bool { return covers(c.Reads, a.Path) && !asked(c, a) })
 	}
 	slices.SortStableFunc(written, func(a, b Artifact) int {
 		return cmp.Or(
@@ -70,6 +70,13 @@ func Frozen(o *runner.Observation, artifacts []Artifact) []Artifact {
 		}
 	}
 	return nil
+}
+
+// asked tells whether a call was asked to write an artifact: under its name or
+// in that folder, or under its name without the extension, which some
+// converters add.
+func asked(call python.Call, a Artifact) bool {
+	return covers(call.Writes, a.Path) || slices.Contains(call.Writes, strings.TrimSuffix(a.Path, filepath.Ext(a.Path)))
 }
 
 // covers tells whether a call that named these files, or folders, as what it

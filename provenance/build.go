@@ -209,8 +209,10 @@ func frameworkOf(o *runner.Observation) *python.Framework {
 	var named, changed []string
 	for _, call := range o.Python.Calls {
 		switch call.Package {
-		case "torch", "optimum-onnx":
+		case "torch", "optimum-onnx", "litert-torch":
 			named = append([]string{"torch"}, named...)
+		case "paddlepaddle", "paddle2onnx":
+			named = append([]string{"paddlepaddle"}, named...)
 		case "tf2onnx", "tensorflow":
 			named = append([]string{"tensorflow"}, named...)
 		case "skl2onnx":
@@ -277,20 +279,37 @@ func (b *builder) converter() Converter {
 	return c
 }
 
-// mainCall is the observed call that made the main frozen model, else the first
-// that converts, nil when there is none.
-func (b *builder) mainCall() *python.Call {
-	var first *python.Call
+// mainCall is the call that made the main frozen model: the first that was to
+// write it, else the first that was to write nothing, since what became of its
+// result is not seen, else the first of all. Conversions come before those that
+// the user had observed, and these before calls that only save. It is nil when
+// no call was observed.
+func (b *builder) mainCall() (main *python.Call) {
+	best := 0
 	for i := range b.o.Python.Calls {
 		call := &b.o.Python.Calls[i]
-		if len(b.frozen) > 0 && b.made(*call, b.frozen[0]) {
-			return call
-		}
-		if first == nil && !call.Saves {
-			first = call
+		if r := b.rank(call); r > best {
+			main, best = call, r
 		}
 	}
-	return first
+	return main
+}
+
+func (b *builder) rank(call *python.Call) int {
+	rank := 1
+	switch {
+	case len(b.frozen) > 0 && b.made(*call, b.frozen[0]):
+		rank = 3
+	case len(call.Writes) == 0:
+		rank = 2
+	}
+	switch {
+	case call.Saves:
+		return rank
+	case call.Added:
+		return rank + 3
+	}
+	return rank + 6
 }
 
 func (b *builder) executable() ResourceDescriptor {

@@ -433,3 +433,26 @@ func TestFoldingProof(t *testing.T) {
 		}
 	}
 }
+
+// TestMainCall holds which call a conversion is named after.
+func TestMainCall(t *testing.T) {
+	save := python.Call{Function: "save", Saves: true, Writes: []string{"/w/m.onnx"}}
+	elsewhere := python.Call{Function: "elsewhere", Writes: []string{"/w/first.onnx"}}
+	unseen := python.Call{Function: "unseen"}
+	made := python.Call{Function: "made", Writes: []string{"/w/m"}}
+	added := python.Call{Function: "added", Added: true, Writes: []string{"/w/m.onnx"}}
+	for want, calls := range map[string][]python.Call{
+		"made":      {save, added, elsewhere, unseen, made},
+		"unseen":    {save, added, elsewhere, unseen},
+		"elsewhere": {save, added, elsewhere},
+		"added":     {save, added},
+		"save":      {save},
+	} {
+		o := &runner.Observation{WorkingDirectory: "/w", Argv: []string{"python", "x.py"}, Files: []runner.File{{Path: "/w/m.onnx", Class: runner.Output, Written: true, SHA256: strings.Repeat("a", 64)}}}
+		o.Python.Calls = calls
+		st := New(o, []Artifact{{Path: "/w/m.onnx", Purpose: model.ForDeployment, Model: onnxModel(), Files: []string{"/w/m.onnx"}}}, Meta{})
+		if got := st.Predicate.Converter.Name; got != want {
+			t.Errorf("named after %s, wanted %s", got, want)
+		}
+	}
+}

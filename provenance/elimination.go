@@ -164,11 +164,11 @@ func sourceVerdicts(o *runner.Observation, artifacts []Artifact) map[model.Opera
 var graphClasses = map[model.Operation][]string{
 	model.Dropout: {
 		"Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout",
-		"SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianDropout", "GaussianNoise", "StochasticDepth", "DropPath",
+		"Dropout2D", "Dropout3D", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianDropout", "GaussianNoise", "StochasticDepth", "DropPath",
 	},
 	model.BatchNormalization: {
 		"BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "LazyBatchNorm1d", "LazyBatchNorm2d", "LazyBatchNorm3d", "SyncBatchNorm",
-		"BatchNormalization", "SyncBatchNormalization", "BatchNormAct2d",
+		"BatchNorm", "BatchNorm1D", "BatchNorm2D", "BatchNorm3D", "BatchNormalization", "SyncBatchNormalization", "BatchNormAct2d",
 	},
 }
 

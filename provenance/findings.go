@@ -73,17 +73,17 @@ func (b *builder) findings(log *ConversionLog) []Finding {
 // made tells whether a call made a frozen model: it was to write it, or it is
 // the only conversion and that the only model.
 func (b *builder) made(call python.Call, frozen Artifact) bool {
-	if call.Saves || call.Outcome != "returned" {
+	if call.Saves || call.Added || call.Outcome != "returned" {
 		return false
 	}
 	conversions := 0
 	for _, other := range b.o.Python.Calls {
-		if !other.Saves {
+		if !other.Saves && !other.Added {
 			conversions++
 		}
 	}
-	wrote := slices.ContainsFunc(b.o.Files, func(f runner.File) bool {
-		return f.Path == frozen.Path && (covers(call.Writes, f.Path) || f.RenamedFrom != "" && covers(call.Writes, f.RenamedFrom))
+	wrote := asked(call, frozen) || slices.ContainsFunc(b.o.Files, func(f runner.File) bool {
+		return f.Path == frozen.Path && f.RenamedFrom != "" && covers(call.Writes, f.RenamedFrom)
 	})
 	return wrote || len(call.Writes) == 0 && conversions == 1 && len(b.frozen) == 1
 }

@@ -33,6 +33,8 @@ type Command struct {
 	Method string
 	// NoObserver leaves Python processes unobserved.
 	NoObserver bool
+	// Observe are functions to observe besides those that the observer knows.
+	Observe []python.Function
 	// CacheDir is where digests are kept between runs; "" keeps none.
 	CacheDir string
 	// Inputs and Outputs are declared by the user.
@@ -211,7 +213,7 @@ func (w *watch) observe(o *Observation) (observer *python.Observer, environ []st
 	}
 	dir, closeObserver, err := privateFolder()
 	if err == nil {
-		observer, err = python.NewObserver(dir)
+		observer, err = python.NewObserver(dir, w.command.Observe...)
 	}
 	if err != nil {
 		o.Observer = "none: " + err.Error()

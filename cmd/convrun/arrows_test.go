@@ -11,7 +11,7 @@ const module = "github.com/convrun/convrun/"
 
 // arrows are the rooms that a room may import, besides the standard library.
 var arrows = map[string][]string{
-	"cmd/convrun":        {"runner", "runner/trace", "provenance", "provenance/model", "provenance/report", "sign", "printable"},
+	"cmd/convrun":        {"runner", "runner/python", "runner/trace", "provenance", "provenance/model", "provenance/report", "sign", "printable"},
 	"runner":             {"runner/trace", "runner/python", "runner/installed", "runner/hub"},
 	"runner/trace":       {"runner/trace/stage"},
 	"runner/trace/stage": {},

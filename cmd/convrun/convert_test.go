@@ -132,7 +132,7 @@ func TestSavedModelConvertedByCommandLineIsLogged(t *testing.T) {
 	w.equal("model that a bare run makes", w.sum("m.onnx"), bytes["m.onnx"])
 
 	st := w.log("m.onnx")
-	known := w.truth(question{calls: []string{"tf2onnx.tfonnx:process_tf_graph", "tf2onnx.utils:save_protobuf"}, models: []string{"m.onnx"}}, command...)
+	known := w.truth(question{calls: []string{"tensorflow.python.framework.convert_to_constants:convert_variables_to_constants_v2", "tf2onnx.tfonnx:process_tf_graph", "tf2onnx.utils:save_protobuf"}, models: []string{"m.onnx"}}, command...)
 	inputs := map[string]input{settings: {path: settings, role: "data"}}
 	for name := range w.files("m") {
 		inputs[name] = input{role: "model"}
@@ -249,7 +249,7 @@ func TestSavedModelFolderIsOneArtifact(t *testing.T) {
 	w.check(st, expected{
 		file: "m", command: command, inputs: code("convert_keras.py", "convert_modules.py"),
 		outputs: outputs, subjects: subjects, framework: "tensorflow", loaded: []string{"tensorflow", "keras", "numpy"},
-		converter: w.python,
+		converter: "keras.Model.export",
 	}, known)
 	frozen := st.Predicate.FrozenModels
 	w.equal("number of frozen models", len(frozen), 1)
@@ -262,16 +262,18 @@ func TestSavedModelFolderIsOneArtifact(t *testing.T) {
 		listed[part.Name] = part.Digest["sha256"]
 	}
 	w.equal("parts of the frozen model", listed, parts)
-	w.equal("calls", len(st.Predicate.Converter.Calls), 0)
-	w.contains("observation", st.Predicate.Converter.Observation, "unknown: ")
+	w.equal("calls", len(st.Predicate.Converter.Calls), 1)
+	call := st.Predicate.Converter.Calls[0]
+	w.equal("call", []any{call.Function, call.Given, call.Arguments["filepath"], call.Outcome}, []any{"keras.Model.export", []string{"self", "filepath", "verbose"}, "m", "returned"})
 	// Keras exports for serving only; the layer's statistics stay apart.
-	for _, found := range st.Predicate.Elimination {
-		status, mode := model.Absent, model.None
-		if found.Operation == model.BatchNormalization {
-			status, mode = model.Present, model.Inference
-		}
-		w.equal("verdict on "+string(found.Operation), []any{found.Verdict, found.Status, found.Mode}, []any{"pass", status, mode})
+	rows := map[model.Operation]row{
+		model.Dropout:            {"pass", model.Eliminated, model.None, model.Present},
+		model.BatchNormalization: {"pass", model.Present, model.Inference, model.Present},
 	}
+	for _, operation := range model.Operations[2:] {
+		rows[operation] = row{"pass", model.Absent, model.None, model.Unknown}
+	}
+	w.checkElimination(st, rows)
 	w.verifies("m", subjects...)
 
 	extra := filepath.Join(w.repo, "m", "assets", "vocabulary.txt")

@@ -85,7 +85,7 @@ func runConversion(ctx context.Context, options runOptions, argv []string) error
 	if err != nil {
 		return err
 	}
-	command, hashing := options.command(argv, redactor), progress{to: os.Stderr}
+	command, hashing := options.command(argv, config, redactor), progress{to: os.Stderr}
 	if !options.quiet && term.IsTerminal(int(os.Stderr.Fd())) {
 		command.Hashing = hashing.show
 	}
@@ -291,9 +291,9 @@ func fileType(mode os.FileMode) string {
 }
 
 // command is what the runner needs to know.
-func (options runOptions) command(argv []string, redactor *runner.Redactor) runner.Command {
+func (options runOptions) command(argv []string, config configuration, redactor *runner.Redactor) runner.Command {
 	command := runner.Command{
-		Argv: argv, Environ: rawEnviron(), Method: options.method, NoObserver: options.observe == "off",
+		Argv: argv, Environ: rawEnviron(), Method: options.method, NoObserver: options.observe == "off", Observe: config.observe,
 		Inputs: options.inputs, Outputs: options.outputs, Grace: descendantGrace, Redactor: redactor,
 	}
 	if dir, err := cacheDir(); err == nil {

@@ -7,6 +7,7 @@ import (
 	"net/mail"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/convrun/convrun/provenance"
 	"github.com/convrun/convrun/runner"
+	"github.com/convrun/convrun/runner/python"
 )
 
 // settings are what configuration files may say. A project's file can name the
@@ -27,6 +29,32 @@ type settings struct {
 	// Redact are regular expressions of further secrets: not in a project's
 	// file, which could take out with them what speaks against it.
 	Redact []string `toml:"redact"`
+	// Observe are Python functions to observe besides those that convrun knows.
+	Observe []observed `toml:"observe"`
+}
+
+// observed is a function to observe, "MODULE:FUNCTION" or a table.
+type observed struct {
+	Function string   `toml:"function"`
+	Model    string   `toml:"model"`
+	Reads    []string `toml:"reads"`
+	Writes   []string `toml:"writes"`
+}
+
+// UnmarshalText reads the short form.
+func (o *observed) UnmarshalText(text []byte) error {
+	o.Function = string(text)
+	return nil
+}
+
+// function checks what was written.
+func (o observed) function() (python.Function, error) {
+	f, err := python.ParseFunction(o.Function)
+	if err != nil {
+		return f, err
+	}
+	f.Model, f.Reads, f.Writes = o.Model, o.Reads, o.Writes
+	return f, f.Check()
 }
 
 const (
@@ -57,7 +85,9 @@ type configuration struct {
 	model, responsible, key sourced
 	context, contextSources map[string]string
 	redact                  []string
-	used                    []provenance.ResourceDescriptor
+	// observe has each function once.
+	observe []python.Function
+	used    []provenance.ResourceDescriptor
 }
 
 // readConfiguration reads what there is; given is --config, which must exist.
@@ -104,6 +134,9 @@ func (c *configuration) add(path, role string, mustExist bool) error {
 		return fmt.Errorf("read configuration %s: %w", path, err)
 	}
 	c.redact = append(c.redact, s.Redact...)
+	if err := c.addObserved(s.Observe); err != nil {
+		return withHint(fmt.Errorf("read configuration %s: observe: %w", path, err), "docs/configuration.md shows the forms")
+	}
 	source := "configuration " + path
 	for _, field := range []struct {
 		to    *sourced
@@ -124,6 +157,19 @@ func (c *configuration) add(path, role string, mustExist bool) error {
 		Name: path, URI: provenance.FileURI(absolute), Digest: map[string]string{"sha256": digest.FromBytes(data).Encoded()},
 		Annotations: &provenance.Annotations{Role: role},
 	})
+	return nil
+}
+
+// addObserved adds to what is observed: no file takes away what another one
+// names, but a later one may name its parameters anew.
+func (c *configuration) addObserved(list []observed) error {
+	for _, o := range list {
+		f, err := o.function()
+		if err != nil {
+			return err
+		}
+		c.observe = append(slices.DeleteFunc(c.observe, func(old python.Function) bool { return old.String() == f.String() }), f)
+	}
 	return nil
 }
 

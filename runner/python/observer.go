@@ -42,9 +42,11 @@ const (
 type Observer struct {
 	archive string
 	records string
+	added   []Function
 }
 
-// NewObserver writes the observer into dir, an existing folder that nobody else
+// NewObserver writes the observer, which observes the added functions besides
+// those it knows itself, into dir, an existing folder that nobody else
 // can write to and that the caller removes once Read has been called. All
 // processes of the run must be able to write to it.
 //
@@ -60,7 +62,7 @@ type Observer struct {
 // first statement's line once more at its end. Without site (python -S) the
 // archive stays on sys.path, and Python 2 takes an empty PYTHONPATH for the
 // working directory, which one with the archive on it is not.
-func NewObserver(dir string) (*Observer, error) {
+func NewObserver(dir string, added ...Function) (*Observer, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("set up the Python observer in %s: %w", dir, err)
@@ -68,11 +70,11 @@ func NewObserver(dir string) (*Observer, error) {
 	if strings.ContainsRune(dir, os.PathListSeparator) {
 		return nil, fmt.Errorf("set up the Python observer in %s: the folder's name must not contain %q, which separates the entries of PYTHONPATH", dir, os.PathListSeparator)
 	}
-	o := &Observer{archive: filepath.Join(dir, "observer.zip"), records: filepath.Join(dir, "records")}
+	o := &Observer{archive: filepath.Join(dir, "observer.zip"), records: filepath.Join(dir, "records"), added: added}
 	if err := os.Mkdir(o.records, 0o700); err != nil {
 		return nil, fmt.Errorf("set up the Python observer: %w", err)
 	}
-	if err := writeArchive(o.archive, sources()); err != nil {
+	if err := writeArchive(o.archive, append(sources(), source{"added.txt", list(added)})); err != nil {
 		return nil, fmt.Errorf("set up the Python observer: %w", err)
 	}
 	return o, nil

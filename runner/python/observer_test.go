@@ -77,6 +77,8 @@ type bench struct {
 	// work is the working directory, emptied before each run; home is kept.
 	work, home string
 	environ    []string
+	// added are functions to observe besides the observer's own.
+	added []Function
 }
 
 func newBench(t testing.TB, environ ...string) bench {
@@ -151,7 +153,7 @@ func stable(text string) string { return unstable.ReplaceAllString(text, "~") }
 // observed runs the command under the observer.
 func (b bench) observed(t testing.TB, argv ...string) (outcome, Record) {
 	t.Helper()
-	o, err := NewObserver(t.TempDir())
+	o, err := NewObserver(t.TempDir(), b.added...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -77,9 +77,12 @@ type Call struct {
 	// asked to read and write.
 	Reads  []string `json:"reads"`
 	Writes []string `json:"writes"`
-	// Saves is set when the function only writes a model that was converted
-	// before: such a call is no conversion.
+	// Saves is set when the call is no conversion: the function only writes a
+	// model as it is, or prepares a conversion that a later call makes.
 	Saves bool `json:"saves"`
+	// Added is set when the user had the function observed. Such a call may be
+	// made by another recorded one, and may make others.
+	Added bool `json:"added"`
 	// Outcome is "returned", "raised: TYPE: MESSAGE" or "unfinished".
 	Outcome string `json:"outcome"`
 }
@@ -178,6 +181,13 @@ func (o *Observer) Read() (Record, error) {
 		}
 		c.readFile(filepath.Join(o.records, entry.Name()))
 	}
+	for _, f := range o.added {
+		if reason, told := c.added[f.String()]; !told {
+			c.problem("%s was not observed: no observed Python imported the module %s", f, f.Module)
+		} else if reason != "" {
+			c.problem("%s was not observed: %s", f, reason)
+		}
+	}
 	return c.record(), nil
 }
 
@@ -200,6 +210,7 @@ type line struct {
 	Module    string         `json:"module"`
 	Package   string         `json:"package"`
 	Saves     bool           `json:"saves"`
+	Added     bool           `json:"added"`
 	Given     []string       `json:"given"`
 	Reads     []string       `json:"reads"`
 	Writes    []string       `json:"writes"`
@@ -230,7 +241,10 @@ type collector struct {
 	interpreters []Interpreter
 	frameworks   map[string]Framework
 	problems     map[string]int
-	records      int
+	// added tells of functions that the user added why they are not observed;
+	// empty when some process does observe them.
+	added   map[string]string
+	records int
 }
 
 func (c *collector) problem(format string, args ...any) {
@@ -342,8 +356,17 @@ func (c *collector) add(file *processFile, l line) {
 		c.problem("the observer in a Python process: %s", l.Message)
 	case "old":
 		c.problem("Python %s is too old for its calls to be observed; 3.8 or newer is needed", l.Version)
+	case "added":
+		if c.added == nil {
+			c.added = map[string]string{}
+		}
+		if reason, told := c.added[l.Function]; !told || reason != "" {
+			c.added[l.Function] = l.Message
+		}
 	case "dropped":
 		c.problem("%d warnings of a process were not kept", l.Count)
+	case "refused":
+		c.problem("%d calls of functions that the configuration adds were not kept: they were more than 100, or too large", l.Count)
 	default:
 		c.problem("a record is of no known kind")
 	}
@@ -353,7 +376,7 @@ func newCall(l line) (*Call, error) {
 	call := &Call{
 		Function: l.Function, Module: l.Module, File: l.File, Package: l.Package, Version: l.Version,
 		PID: l.PID, Given: l.Given, Arguments: l.Arguments, Model: l.Model,
-		Reads: l.Reads, Writes: l.Writes, Saves: l.Saves, Outcome: "unfinished",
+		Reads: l.Reads, Writes: l.Writes, Saves: l.Saves, Added: l.Added, Outcome: "unfinished",
 	}
 	nanoseconds, err := strconv.ParseInt(l.Time, 10, 64)
 	call.Started = time.Unix(0, nanoseconds).UTC()

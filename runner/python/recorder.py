@@ -38,6 +38,9 @@ class Logged:
 # What table.py holds, and where warnings and log records pass.
 HOOKS = dict(TABLE, warnings={"_showwarnmsg": Shown()}, logging={"Logger.callHandlers": Logged()})
 
+# The distribution of a module, where its name is another one.
+DISTRIBUTIONS = {"paddle": "paddlepaddle", "litert_torch": "litert-torch", "tf_keras": "tf-keras"}
+
 # Bounds of what is kept of one call.
 DEPTH, ITEMS, NODES, CHARACTERS = 8, 200, 4000, 4000
 
@@ -69,14 +72,22 @@ class Recorder:
         self.calls = itertools.count(1)
         self.notes = 0
         self.said = {}  # the last record of each framework
-        for module, rows in HOOKS.items():
+        self.observed = {}  # functions that are observed, by identity
+        self.asked = set()  # the functions that the user added
+        self.added = Allowance()
+        self.table = {module: dict(rows) for module, rows in HOOKS.items()}
+        for module, path, model, reads, writes in observer.added:
+            row = Row(module + "." + path, module.partition(".")[0], model or None, reads, writes, added=True)
+            self.asked.add(module + ":" + path)
+            self.table.setdefault(module, {}).setdefault(path, row)
+        for module, rows in self.table.items():
             if module in sys.modules:
                 self.instrument(sys.modules[module], rows)
 
     def find_spec(self, name, path, target):
         """Finds a module of HOOKS with the other finders, and arranges that
         its functions are instrumented once it has been executed."""
-        rows = HOOKS.get(name)
+        rows = self.table.get(name)
         if rows is None:
             return None
         for finder in list(sys.meta_path):
@@ -102,20 +113,30 @@ class Recorder:
 
     def instrument(self, module, rows):
         for path, row in rows.items():
+            name = module.__name__ + ":" + path
             try:
-                function = module
-                for name in path.split("."):
-                    function = vars(function)[name]
+                function = find(module, path)
                 if isinstance(row, Shown):
                     splice(function, Note(self, self.shown), False)
                 elif isinstance(row, Logged):
                     splice(function, Note(self, self.logged), False)
-                else:
+                elif id(function) not in self.observed:
                     mark(function, Probe(self, row, function, module))
+                    self.observed[id(function)] = function
+                self.tell(name, "")
             except KeyError:
-                pass  # this version of the package has no such function
-            except Exception:
-                self.observer.problem("observe %s.%s" % (module.__name__, path))
+                # This version of the package has no such function.
+                self.tell(name, "the module %s, which was imported, has no such function" % module.__name__)
+            except Exception as error:
+                if name not in self.asked:
+                    self.observer.problem("observe %s.%s" % (module.__name__, path))
+                self.tell(name, "it cannot be observed: %s: %s" % (type(error).__name__, error))
+
+    def tell(self, name, reason):
+        """Tells of a function that the user added why it is not observed;
+        no reason means that it is."""
+        if name in self.asked:
+            self.observer.append({"kind": "added", "function": name, "message": reason})
 
     def shown(self, message):
         category = message.category or type(message.message)
@@ -149,7 +170,7 @@ class Recorder:
             except Exception:
                 self.observer.problem("describe %s" % name)
             record = {
-                "kind": "framework", "pid": os.getpid(), "name": name, "version": str(version),
+                "kind": "framework", "pid": os.getpid(), "name": DISTRIBUTIONS.get(name, name), "version": str(version),
                 "build": facts.build, "numerics": facts.numerics, "accelerators": facts.accelerators,
             }
             if self.said.get(name) != record:
@@ -160,6 +181,42 @@ class Recorder:
         self.frameworks()
         if self.notes > NOTES:
             self.observer.append({"kind": "dropped", "count": self.notes - NOTES})
+        if self.added.refused:
+            self.observer.append({"kind": "refused", "count": self.added.refused})
+
+
+class Allowance:
+    """What may be recorded of functions that the user added, so that a busy
+    one leaves room for the converters."""
+
+    def __init__(self):
+        self.calls, self.size = 100, 1 << 20
+        self.refused = 0
+
+    def left(self):
+        if self.calls > 0 and self.size > 0:
+            return True
+        self.refused += 1
+        return False
+
+    def spend(self, size):
+        self.calls -= 1
+        self.size -= size
+
+
+def find(module, path):
+    """The function itself that a module has under a path, without what
+    decorates it."""
+    function = module
+    for name in path.split("."):
+        function = vars(function)[name]
+    if isinstance(function, (classmethod, staticmethod)):
+        function = function.__func__
+    while isinstance(function, types.FunctionType) and "__wrapped__" in vars(function):
+        function = function.__wrapped__
+    if not isinstance(function, types.FunctionType):
+        raise TypeError("not a function written in Python but a %s" % qualified(type(function)))
+    return function
 
 
 def written_by(record):
@@ -203,12 +260,15 @@ class Probe:
     def enter(self, *values):
         """Notes the call and returns the true values of the parameters."""
         calls = self.recorder.state.__dict__.setdefault("calls", [])
-        call = {"error": None, "pid": None, "name": self.row.name}
+        others = [call["name"] for call in calls if not call["added"]]
+        outermost = not others or others == [self.row.within]
+        call = {"error": None, "pid": None, "name": self.row.name, "added": self.row.added}
         calls.append(call)
         given = [type(value) is not Default for value in values]
         values = tuple([value.value if type(value) is Default else value for value in values])
         try:
-            if len(calls) == 1 or len(calls) == 2 and calls[0]["name"] == self.row.within:
+            # An added function may be one that the recorder itself uses.
+            if (self.row.added or outermost) and not getattr(self.recorder.state, "busy", False):
                 self.start(call, given, values)
         except BaseException:  # an interrupt; the function does not begin
             calls.pop()
@@ -217,6 +277,9 @@ class Probe:
 
     def start(self, call, given, values):
         state, recorder, row = self.recorder.state, self.recorder, self.row
+        written = recorder.observer.written
+        if row.added and not recorder.added.left():
+            return
         before = getattr(state, "busy", False)
         state.busy = True
         try:
@@ -227,22 +290,25 @@ class Probe:
             call["id"] = next(recorder.calls)
             package = sys.modules.get(row.package)
             describe = Describer()
+            known = dict(arguments, **settings(row.settings, arguments))
             record = {
                 "kind": "start", "id": call["id"], "pid": os.getpid(), "time": str(time.time_ns()),
                 "function": row.name, "module": self.module.__name__,
                 "file": str(getattr(self.module, "__file__", None) or ""),
-                "package": row.package, "version": str(getattr(package, "__version__", "")),
-                "saves": row.saves,
+                "package": DISTRIBUTIONS.get(row.package, row.package), "version": str(getattr(package, "__version__", "")),
+                "saves": row.saves or row.readies, "added": row.added,
                 "given": passed,
-                "reads": [p for n in row.reads for p in paths(arguments.get(n))],
-                "writes": [p for n in row.writes for p in paths(arguments.get(n))],
-                "arguments": {name: describe(value) for name, value in arguments.items()},
+                "reads": [p for n in row.reads for p in paths(known.get(n))],
+                "writes": [p for n in row.writes for p in paths(known.get(n))],
+                "arguments": {name: describe(value) for name, value in known.items()},
                 "model": census(model),
             }
             if not recorder.observer.append(record):
                 record["arguments"] = {"…": "too large to be recorded"}
                 record["model"] = None
                 recorder.observer.append(record)
+            if row.added:
+                recorder.added.spend(recorder.observer.written - written)
             call["pid"] = os.getpid()
             call["clock"] = time.perf_counter_ns()
         except Exception:
@@ -298,6 +364,16 @@ class Probe:
                 self.recorder.frameworks()
         except Exception:
             self.recorder.observer.problem("note the end of a call of %s" % self.row.name)
+
+
+def settings(name, arguments):
+    """The attributes of the argument name that are settings of the call, each
+    as "name.attribute": the public ones, and those that TensorFlow Lite marks
+    as experimental."""
+    return {
+        "%s.%s" % (name, key): value for key, value in attributes(arguments.get(name)).items()
+        if not key.startswith("_") or key.startswith("_experimental")
+    }
 
 
 def own_signature(function):
@@ -520,9 +596,11 @@ def clip(text):
 
 
 def paths(value):
-    """The absolute path that a file argument names, if it names one."""
+    """The absolute paths that a file argument names, if it names any."""
+    if type(value) in (list, tuple):
+        return [path for item in value[:ITEMS] for path in paths(item)]
     try:
-        if value is not None and not issubclass(type(value), int):
+        if value is not None and value != "" and not issubclass(type(value), int):
             return [os.path.abspath(os.fsdecode(value))]
     except TypeError:
         pass  # a file object
@@ -600,8 +678,11 @@ class Describer:
                 return array
         if origin == "numpy" and hasattr(value, "item"):
             return self(value.item(), depth + 1)
-        if origin == "torch" and cls.__name__ in ("dtype", "device", "layout", "memory_format"):
-            return str(value)
+        if (origin, cls.__name__) in WORDS:
+            return clip(str(getattr(value, "name", value)))
+        if cls is type and qualified(value).startswith(MIL):
+            # Its own name is the same for all widths.
+            return loaded(MIL[:-1]).builtin_to_string(value)
         name = callable_name(value)
         if name is not None:
             return {"callable": name}
@@ -618,7 +699,16 @@ class Describer:
 
 
 # Packages whose arrays are described by dtype and shape.
-ARRAYS = ("torch", "numpy", "tensorflow", "keras", "jax", "jaxlib", "ml_dtypes")
+ARRAYS = ("torch", "numpy", "tensorflow", "keras", "jax", "jaxlib", "ml_dtypes", "paddle")
+
+# Classes by package whose instances are told by their name or str.
+WORDS = {
+    ("torch", "dtype"), ("torch", "device"), ("torch", "layout"), ("torch", "memory_format"), ("tensorflow", "DType"),
+    ("openvino", "Type"), ("openvino", "PartialShape"), ("openvino", "Shape"), ("openvino", "Dimension"),
+}
+
+# Where Core ML's element types are, which are classes.
+MIL = "coremltools.converters.mil.mil.types."
 
 # Classes of whose objects these attributes are shown, or all: what arguments
 # are put in, and models are not.
@@ -627,6 +717,10 @@ SHOWN = {
     "skl2onnx.common.data_types": ("shape",),
     "onnxruntime.quantization.quantize": (),
     "optimum.exporters.onnx": ("task", "int_dtype", "float_dtype"),
+    "coremltools.converters.mil.input_types.": (),
+    "tensorflow.lite.python.lite.RepresentativeDataset": (),
+    "tensorflow.lite.python.lite.TargetSpec": (),
+    "tensorflow.python.saved_model.save_options.": (),
 }
 
 ROUTINES = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.MethodDescriptorType, type)
@@ -643,7 +737,8 @@ def attributes(value):
     try:
         return object.__getattribute__(value, "__dict__")
     except AttributeError:
-        return {}
+        names = getattr(type(value), "__slots__", ())
+        return {n: getattr(value, n) for n in names if type(names) is tuple and hasattr(value, n)}
 
 
 def callable_name(value):
@@ -667,6 +762,8 @@ def tensor(value):
     if dtype is None or shape is None:
         return None
     name = getattr(dtype, "name", None) or str(dtype)
+    if qualified(type(value)).startswith("paddle."):
+        name = name.lower()  # of an enum
     if hasattr(shape, "as_list"):
         shape = shape.as_list() if shape.rank is not None else None
     if shape == () and qualified(type(value)).startswith("numpy.") and not hasattr(value, "__array_finalize__"):
@@ -681,14 +778,16 @@ def dimension(value):
 def census(model):
     """Class, training flag, parameter count and sub-modules by class; None for
     what only names a model."""
-    if model is None or issubclass(type(model), (str, bytes, os.PathLike)):
+    if model is None or paths(model):
         return None
     result = {"class": qualified(type(model)), "training": None, "parameters": -1, "modules": []}
     try:
         if is_a(model, "torch", "nn", "Module"):
-            torch_census(model, result)
+            tree_census(model, result, "_modules")
         elif is_a(model, "torch", "export", "ExportedProgram"):
             result["parameters"] = total(model.state_dict[n].shape for n in model.graph_signature.parameters)
+        elif is_a(model, "paddle", "nn", "Layer"):
+            tree_census(model, result, "_sub_layers")
         elif any(qualified(cls).partition(".")[0] in ("keras", "tf_keras", "tensorflow") for cls in type(model).__mro__):
             keras_census(model, result)
         elif is_a(model, "sklearn", "base", "BaseEstimator"):
@@ -708,7 +807,9 @@ def is_a(value, *path):
     return found is not None and issubclass(type(value), found)
 
 
-def torch_census(model, result):
+def tree_census(model, result, children):
+    """Counts a torch or Paddle model, whose modules name their sub-modules in
+    the attribute children."""
     if isinstance(model.training, bool):
         result["training"] = model.training
     counts, seen, parameters, todo = {}, set(), {}, [model]
@@ -724,7 +825,7 @@ def torch_census(model, result):
         count[0] += 1
         count[1] += module.training is True
         parameters.update((id(p), p.shape) for _, p in module._parameters.items() if p is not None)
-        todo.extend(child for _, child in module._modules.items())
+        todo.extend(child for _, child in getattr(module, children).items())
     result["modules"] = [{"class": n, "count": c, "training": t} for n, (c, t) in sorted(counts.items())]
     result["parameters"] = total(parameters.values())
 
@@ -739,7 +840,8 @@ def keras_census(model, result):
         counts[qualified(type(layer))] = counts.get(qualified(type(layer)), 0) + 1
         todo.extend(getattr(layer, "layers", None) or ())
     result["modules"] = [{"class": n, "count": c, "training": 0} for n, c in sorted(counts.items())]
-    result["parameters"] = total({id(w): w.shape for w in model.weights}.values())
+    weights = model.weights if hasattr(model, "weights") else model.variables  # those of a tf.Module
+    result["parameters"] = total({id(w): w.shape for w in weights}.values())
 
 
 def sklearn_census(model, result):
@@ -900,6 +1002,11 @@ def tensorflow_facts(facts, tensorflow):
     ask(facts.numerics, "tensorflow.intra_op_threads", lambda: context()._intra_op_parallelism_threads or 0)
     ask(facts.numerics, "tensorflow.inter_op_threads", lambda: context()._inter_op_parallelism_threads or 0)
     ask(facts.numerics, "tensorflow.seed", lambda: context()._seed)
+    port = "tensorflow.python.util._pywrap_util_port"
+    ask(facts.numerics, "tensorflow.onednn", lambda: loaded(port).IsMklEnabled())
+    # None is TensorFlow's word for "as the environment has it".
+    ask(facts.numerics, "tensorflow.optimizer_jit", lambda: context()._optimizer_jit)
+    ask(facts.numerics, "tensorflow.jit_compile_rewrite", lambda: context()._jit_compile_rewrite)
     current = context()
     if current is not None and current._initialized:
         for device in current._physical_devices or ():
@@ -918,6 +1025,8 @@ def keras_facts(facts, keras):
     facts.ask(facts.build, "backend", lambda: loaded(config).backend())
     facts.ask(facts.numerics, "keras.floatx", lambda: loaded(config).floatx())
     facts.ask(facts.numerics, "keras.epsilon", lambda: loaded(config).epsilon())
+    state = "keras.src.backend.common.global_state"
+    facts.ask(facts.numerics, "keras.seed", lambda: loaded(state).get_global_attribute("global_random_seed"))
     facts.ask(facts.numerics, "keras.image_data_format", lambda: loaded(config).image_data_format())
 
 
@@ -941,6 +1050,18 @@ def onnxruntime_facts(facts, onnxruntime):
     facts.ask(facts.build, "providers", lambda: ", ".join(loaded(native).get_available_providers()))
 
 
+def paddle_facts(facts, paddle):
+    build, numerics, ask = facts.build, facts.numerics, facts.ask
+    version = "paddle.version"
+    for name in ("commit", "cuda_version", "cudnn_version", "hip_version", "tensorrt_version", "with_mkl"):
+        ask(build, name, lambda: getattr(loaded(version), name))
+    ask(build, "compiled_with_cuda", lambda: paddle.base.core.is_compiled_with_cuda())
+    ask(numerics, "paddle.default_dtype", lambda: paddle.get_default_dtype())
+    ask(numerics, "paddle.seed", lambda: paddle.base.core.default_cpu_generator().initial_seed())
+    for flag in ("cudnn_deterministic", "embedding_deterministic", "paddle_num_threads", "enable_pir_api"):
+        ask(numerics, "paddle." + flag, lambda: loaded("paddle.base.framework")._global_flags()["FLAGS_" + flag])
+
+
 def no_facts(facts, module):
     pass
 
@@ -949,8 +1070,14 @@ FRAMEWORKS = {
     "torch": torch_facts,
     "tensorflow": tensorflow_facts,
     "keras": keras_facts,
+    "tf_keras": no_facts,
     "jax": jax_facts,
-    "onnx": onnx_facts,
+    "paddle": paddle_facts,
     "onnxruntime": onnxruntime_facts,
     "tf2onnx": no_facts,
+    "onnx": onnx_facts,
+    "openvino": no_facts,
+    "coremltools": no_facts,
+    "litert_torch": no_facts,
+    "paddle2onnx": no_facts,
 }

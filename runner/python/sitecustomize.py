@@ -19,8 +19,9 @@ class Observer(object):
     # Importing one of these loads the recorder: the top-level modules of TABLE
     # in table.py and of FRAMEWORKS in recorder.py.
     triggers = (
-        "torch", "tensorflow", "keras", "jax", "tf2onnx", "onnx",
+        "torch", "tensorflow", "keras", "tf_keras", "jax", "paddle", "tf2onnx", "onnx",
         "onnxruntime", "onnxsim", "skl2onnx", "onnxmltools", "optimum",
+        "openvino", "coremltools", "litert_torch", "paddle2onnx",
     )
 
     # A process that writes more than this goes on unrecorded, and a longer
@@ -34,6 +35,7 @@ class Observer(object):
         self.written = 0
         self.recorder = None
         self.broken = False
+        self.added = ()
         # The program may replace these in os; a record must not pass through
         # its replacements.
         self.system = (os.open, os.write, os.close, os.getpid)
@@ -88,6 +90,14 @@ class Observer(object):
             "prefix": sys.prefix,
             "base_prefix": getattr(sys, "base_prefix", sys.prefix),
         })
+
+    def read_added(self):
+        """Reads the functions that the user added, one a line: module, path in
+        it, parameters of the model, of files to read and of files to write."""
+        text = __loader__.get_data(os.path.join(self.archive, "added.txt")).decode("utf-8")
+        rows = [line.split("\t") for line in text.splitlines()]
+        self.added = [(m, f, model, reads.split(), writes.split()) for m, f, model, reads, writes in rows]
+        self.triggers += tuple(row[0] for row in self.added)
 
     def load(self):
         """Runs what lies beside this file in the archive."""
@@ -200,6 +210,7 @@ def install(archive):
         # What recorder.py does to code objects needs 3.8.
         observer.append({"kind": "old", "version": sys.version.split(" ")[0]})
         return
+    observer.read_added()
     import atexit
 
     atexit.register(observer.finish)

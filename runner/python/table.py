@@ -5,7 +5,7 @@ same namespace."""
 class Row:
     """One observed function."""
 
-    def __init__(self, name, package, model=(), reads=(), writes=(), saves=False, within=None, modules=False):
+    def __init__(self, name, package, model=(), reads=(), writes=(), saves=False, within=None, modules=False, readies=False, settings=None, added=False):
         self.name = name  # as a user calls it
         # The top-level module whose __version__ counts, or the distribution.
         self.package = package
@@ -16,11 +16,14 @@ class Row:
         self.saves = saves  # writes a model that was converted before
         self.within = within  # the row whose function's call of this one is recorded too
         self.modules = modules  # only calls whose model is a torch.nn.Module are recorded
+        self.readies = readies  # prepares a conversion that a later call makes
+        self.settings = settings  # the parameter whose attributes are settings of the call
+        self.added = added  # by the user's configuration
 
 
 # Module, then the function in it: what is observed. A function that another
 # row's function calls is a part of that one and is not recorded, unless its row
-# says so. The top-level module is one of the triggers in sitecustomize.py.
+# says so; one that was added by the user hides no other and is hidden by none. The top-level module is one of the triggers in sitecustomize.py.
 TABLE = {
     "torch.onnx": {
         "export": Row("torch.onnx.export", "torch", model="model", writes=("f",)),
@@ -94,10 +97,65 @@ TABLE = {
         "save_protobuf": Row("tf2onnx.utils.save_protobuf", "tf2onnx", writes=("path",), saves=True),
         "save_onnx_zip": Row("tf2onnx.utils.save_onnx_zip", "tf2onnx", writes=("target_path",), saves=True),
     },
+    "tensorflow.lite.python.lite": {
+        "TFLiteConverterV2.from_saved_model": Row("tf.lite.TFLiteConverter.from_saved_model", "tensorflow", reads=("saved_model_dir",), readies=True),
+        "TFLiteConverterV2.from_keras_model": Row("tf.lite.TFLiteConverter.from_keras_model", "tensorflow", model="model", readies=True),
+        "TFLiteConverterV2.from_concrete_functions": Row("tf.lite.TFLiteConverter.from_concrete_functions", "tensorflow", readies=True),
+        # What the first, second and third of these return.
+        "TFLiteSavedModelConverterV2.convert": Row("tf.lite.TFLiteConverter.convert", "tensorflow", settings="self"),
+        "TFLiteKerasModelConverterV2.convert": Row("tf.lite.TFLiteConverter.convert", "tensorflow", settings="self"),
+        "TFLiteConverterV2.convert": Row("tf.lite.TFLiteConverter.convert", "tensorflow", settings="self"),
+    },
+    "tensorflow.python.saved_model.save": {
+        "save": Row("tf.saved_model.save", "tensorflow", model="obj", writes=("export_dir",), saves=True),
+    },
+    "tensorflow.python.framework.convert_to_constants": {
+        "convert_variables_to_constants_v2": Row("tensorflow.python.framework.convert_to_constants.convert_variables_to_constants_v2", "tensorflow", readies=True),
+        "convert_variables_to_constants": Row("tf.compat.v1.graph_util.convert_variables_to_constants", "tensorflow", readies=True),
+    },
+    "keras.src.models.model": {
+        "Model.export": Row("keras.Model.export", "keras", model="self", writes=("filepath",)),
+        "Model.save": Row("keras.Model.save", "keras", model="self", writes=("filepath",), saves=True),
+    },
+    "keras.src.saving.saving_api": {
+        "save_model": Row("keras.saving.save_model", "keras", model="model", writes=("filepath",), saves=True),
+    },
+    "openvino.tools.ovc.convert": {
+        "convert_model": Row("openvino.convert_model", "openvino", model="input_model", reads=("input_model",)),
+    },
+    # What the command ovc calls; it reads the command line itself.
+    "openvino.tools.ovc.convert_impl": {
+        "driver": Row("openvino.tools.ovc.convert_impl.driver", "openvino", reads=("argv.input_model",), writes=("argv.output_model",), settings="argv"),
+    },
+    "coremltools.converters._converters_entry": {
+        "convert": Row("coremltools.convert", "coremltools", model="model", reads=("model",)),
+    },
+    "coremltools.models.model": {
+        "MLModel.save": Row("coremltools.models.MLModel.save", "coremltools", writes=("save_path",), saves=True),
+    },
+    "litert_torch._convert.interface": {
+        "convert": Row("litert_torch.convert", "litert_torch", model="module", writes=("output_file_path",)),
+        "signature": Row("litert_torch.signature", "litert_torch", model="module", readies=True),
+        "Converter.convert": Row("litert_torch.Converter.convert", "litert_torch", model="module", writes=("output_file_path",)),
+    },
+    "litert_torch.model": {
+        "LiteRTModel.export": Row("litert_torch.model.LiteRTModel.export", "litert_torch", writes=("path",), saves=True),
+    },
+    "paddle.jit.api": {
+        "save": Row("paddle.jit.save", "paddle", model="layer", writes=("path",), saves=True),
+    },
+    "paddle.onnx.export": {
+        "export": Row("paddle.onnx.export", "paddle", model="layer", writes=("path",)),
+    },
+    "paddle2onnx.convert": {
+        "export": Row("paddle2onnx.export", "paddle2onnx", reads=("model_filename", "params_filename"), writes=("save_file",)),
+        "dygraph2onnx": Row("paddle2onnx.dygraph2onnx", "paddle2onnx", model="layer", writes=("save_file",)),
+    },
 }
 
 # Loggers whose records of level WARNING and above are kept, with those below.
 LOGGERS = (
     "torch", "onnx", "onnxscript", "onnx_ir", "tf2onnx", "tensorflow",
     "onnxruntime", "onnxsim", "skl2onnx", "onnxmltools", "optimum", "transformers",
+    "absl", "keras", "openvino", "coremltools", "litert_torch", "paddle",
 )

@@ -20,20 +20,22 @@ def made(function, *args, **kwargs):
     return function(*args, **kwargs)
 
 
-def run(cases):
+def run(cases, results={}):
     """cases maps a name to (function, arguments, keyword arguments), or to a
-    function that returns them. The names on the command line are done."""
+    function that returns them; a fourth is the parameter whose attributes are
+    settings of the call. results maps names to what to do with the results.
+    The names on the command line are done."""
     names, target = sys.argv[1:], None
     if names[:1] == ["--bind"]:
         target, names = names[1], names[2:]
     for name in names:
         case = cases[name]
-        function, args, kwargs = case() if callable(case) else case
+        function, args, kwargs, *rest = case() if callable(case) else case
         if target is not None:
-            bound.append(bind(name, function, args, kwargs))
+            bound.append(bind(name, function, args, kwargs, *rest))
             continue
         try:
-            function(*args, **kwargs)
+            results.get(name, id)(function(*args, **kwargs))
         except Exception:
             traceback.print_exc()
     if target is not None:
@@ -41,7 +43,9 @@ def run(cases):
             json.dump(bound, file, default=describe)
 
 
-def bind(name, function, args, kwargs):
+def bind(name, function, args, kwargs, settings=None):
+    if inspect.ismethod(function):
+        function, args = function.__func__, (function.__self__, *args)
     try:
         found = inspect.signature(function).bind(*args, **kwargs)
     except TypeError:
@@ -49,14 +53,26 @@ def bind(name, function, args, kwargs):
     given = list(found.arguments)
     found.apply_defaults()
     arguments = {k: members(v) for k, v in found.arguments.items()}
+    for key, value in vars(arguments.get(settings, None)).items() if settings else ():
+        if key[0] != "_" or "_experimental" in key:
+            arguments[settings + "." + key] = members(value)
     return {"case": name, "given": given, "arguments": arguments}
+
+
+# Classes whose attributes say what is wanted of a conversion.
+SPECIFICATIONS = (
+    "coremltools.converters.mil.input_types.TensorType", "coremltools.converters.mil.input_types.Shape",
+    "coremltools.converters.mil.input_types.RangeDim",
+    "tensorflow.lite.python.lite.TargetSpec", "tensorflow.lite.python.lite.RepresentativeDataset",
+    "tensorflow.python.saved_model.save_options.SaveOptions",
+)
 
 
 def members(value):
     """json would write an enum that is an integer as one."""
     if isinstance(value, enum.Enum):
         return describe(value)
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, set)):
         return [members(v) for v in value]
     if isinstance(value, dict):
         return {k: members(v) for k, v in value.items()}
@@ -65,12 +81,22 @@ def members(value):
 
 def describe(value):
     kind = "%s.%s" % (type(value).__module__, type(value).__qualname__)
+    if kind in SPECIFICATIONS:
+        names = getattr(value, "__slots__", None) or vars(value)
+        return dict({"class": kind}, **{k: members(getattr(value, k)) for k in names if k[0] != "_"})
+    if kind in ("openvino._pyopenvino.PartialShape", "openvino._pyopenvino.Type"):
+        return str(value)
+    if hasattr(value, "_width"):
+        return "fp%d" % value._width  # an element type of Core ML
     if hasattr(type(value), "__members__"):
         return type(value).__name__ + "." + value.name
-    if inspect.isroutine(value) or isinstance(value, type):
+    if kind.endswith(".DType"):
+        return value.name
+    if inspect.isroutine(value) or inspect.isclass(value):
         return {"callable": value.__module__ + "." + value.__qualname__}
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         dtype = getattr(value.dtype, "name", None) or str(value.dtype).split(".")[-1]
+        dtype = dtype.lower() if kind.startswith("paddle.") else dtype
         return {"dtype": dtype, "shape": list(value.shape)}
     if hasattr(value, "__fspath__"):
         return value.__fspath__()
