@@ -233,6 +233,9 @@ type FrozenModel struct {
 	Operators map[string]int `json:"operators"`
 	// Parameters is -1 when unknown.
 	Parameters int64 `json:"parameters"`
+	// DTypes splits Parameters by element type; it is left out when that is not
+	// known.
+	DTypes map[string]int64 `json:"dtypes,omitempty"`
 	// Parts are the subjects that belong to this model besides its main file.
 	Parts []ResourceDescriptor `json:"parts"`
 }

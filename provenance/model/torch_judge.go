@@ -12,12 +12,11 @@ type checkpoint struct {
 	globals []string
 	// sizeOf is the number of bytes of a storage, -1 when there is none;
 	// unchecked is set where that is not how storages lie.
-	sizeOf     func(key string) int64
-	unchecked  bool
-	storages   map[string]storedStorage
-	counted    map[string]bool
-	parameters int64
-	problems   []string
+	sizeOf    func(key string) int64
+	unchecked bool
+	storages  map[string]storedStorage
+	counted   map[string]bool
+	problems  []string
 
 	seen    map[*thing]bool
 	tensors []string // names of a state's tensors
@@ -33,6 +32,7 @@ type checkpoint struct {
 }
 
 func newCheckpoint(m *Model) *checkpoint {
+	m.Parameters = 0
 	return &checkpoint{
 		ledger: newLedger(m), storages: map[string]storedStorage{}, counted: map[string]bool{},
 		seen: map[*thing]bool{}, layers: map[string]bool{}, found: map[Operation]bool{},
