@@ -378,7 +378,7 @@ func (b *builder) frozenModels() []FrozenModel {
 		f := FrozenModel{
 			Digest: known(""),
 			Name:   b.relative(artifact.Files[0]), Format: m.Format, FormatVersion: m.FormatVersion, Producer: m.Producer,
-			Opsets: m.Opsets, Inputs: m.Inputs, Outputs: m.Outputs, Operators: m.Operators, Parameters: m.Parameters, Parts: []ResourceDescriptor{},
+			Opsets: m.Opsets, Inputs: m.Inputs, Outputs: m.Outputs, Operators: m.Operators, Parameters: m.Parameters, DTypes: m.DTypes, Parts: []ResourceDescriptor{},
 			CanonicalDigestNote: artifact.CanonicalNote,
 		}
 		if artifact.Canonical != "" {

@@ -337,6 +337,9 @@ type FrozenModel struct {
 	CanonicalDigest map[string]string `json:"canonicalDigest,omitempty"`
 	// CanonicalDigestNote says why CanonicalDigest is empty; else it is "".
 	CanonicalDigestNote string `json:"canonicalDigestNote,omitempty"`
+	// DTypes splits Parameters by element type; it is left out when that is not
+	// known.
+	DTypes map[string]int64 `json:"dtypes,omitempty"`
 	// Parts are the subjects that belong to this model besides its main file.
 	Parts []ResourceDescriptor `json:"parts"`
 }

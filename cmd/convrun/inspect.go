@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -126,7 +128,7 @@ func describe(m inspected) string {
 		line("operators", "%s", histogram(m.Operators))
 	}
 	if m.Parameters >= 0 {
-		line("parameters", "%d", m.Parameters)
+		line("parameters", "%s", counted(m.Parameters, m.DTypes))
 	} else {
 		line("parameters", "unknown")
 	}
@@ -164,16 +166,21 @@ func describeValue(v model.Value) string {
 	return fmt.Sprintf("%s %s [%s]", v.Name, v.DType, strings.Join(v.Shape, ", "))
 }
 
-// histogram lists operators by how many there are, then by name.
-func histogram(operators map[string]int) string {
-	names := slices.SortedFunc(maps.Keys(operators), func(a, b string) int {
-		if operators[a] != operators[b] {
-			return operators[b] - operators[a]
-		}
-		return strings.Compare(a, b)
+// histogram lists what there is by how many there are, then by name.
+func histogram[N int | int64](count map[string]N) string {
+	names := slices.SortedFunc(maps.Keys(count), func(a, b string) int {
+		return cmp.Or(cmp.Compare(count[b], count[a]), strings.Compare(a, b))
 	})
 	for i, name := range names {
-		names[i] = fmt.Sprintf("%s %d", name, operators[name])
+		names[i] = fmt.Sprintf("%s %d", name, count[name])
 	}
 	return strings.Join(names, ", ")
+}
+
+// counted is a number of parameters, by element type when that is known.
+func counted(parameters int64, types map[string]int64) string {
+	if len(types) == 0 {
+		return strconv.FormatInt(parameters, 10)
+	}
+	return fmt.Sprintf("%d: %s", parameters, histogram(types))
 }

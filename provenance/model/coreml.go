@@ -574,7 +574,7 @@ func (s *mlModel) count(m *Model, b *blobs) error {
 		s.program.count(m, b)
 		s.program.shapes(s.defaultEntry, m)
 	}
-	if m.Parameters < 0 || m.Parameters > maxParameters {
+	if m.Parameters > maxParameters {
 		return fmt.Errorf("%s: expected at most 2^53 parameters, found more", m.Main)
 	}
 	return nil

@@ -28,8 +28,8 @@ type mlLayer struct {
 	kind            int // the number of the field that holds its settings
 	inputs, outputs []string
 	updatable       bool
-	ranks           []int64 // of the inputs, when the file tells
-	elements        int64   // of its weights
+	ranks           []int64          // of the inputs, when the file tells
+	elements        map[string]int64 // of its weights, by type
 	quantized       bool
 	// Settings that a rule asks for.
 	axes              []int64
@@ -181,16 +181,17 @@ func (w *wire) mlWeightParams(s span, depth int, l *mlLayer) error {
 	err := w.each(s, depth, func(f field) error {
 		switch f.id {
 		case 1:
-			l.elements += f.len() / 4
+			n := f.len() / 4
 			if f.kind == fixed32Type {
-				l.elements++
+				n = 1
 			}
+			l.holds("float32", n)
 		case 2:
-			l.elements += f.len() / 2
+			l.holds("float16", f.len()/2)
 		case 30:
 			raw = f.len()
 		case 31:
-			l.elements += f.len()
+			l.holds("int8", f.len())
 			l.quantized = true
 		case 40:
 			if err := w.want(f, bytesType); err != nil {
@@ -207,10 +208,14 @@ func (w *wire) mlWeightParams(s span, depth int, l *mlLayer) error {
 		return nil
 	})
 	if bits > 0 && bits <= 32 {
-		l.elements += raw * 8 / bits
+		l.holds("uint"+strconv.FormatInt(bits, 10), raw*8/bits)
 		l.quantized = l.quantized || raw > 0
 	}
 	return err
+}
+
+func (l *mlLayer) holds(dtype string, n int64) {
+	l.elements = with(l.elements, dtype, l.elements[dtype]+n)
 }
 
 // mlUpdate reads NetworkUpdateParameters.
@@ -291,8 +296,8 @@ func (n *mlNetwork) count(m *Model) {
 func (n *mlNetwork) countInto(m *Model, quantized map[string]int) {
 	for _, l := range n.layers {
 		m.Operators[l.operator()]++
-		if m.Parameters += l.elements; m.Parameters > maxParameters {
-			return
+		for dtype, n := range l.elements {
+			m.count(dtype, n)
 		}
 		if l.quantized {
 			quantized[l.operator()]++

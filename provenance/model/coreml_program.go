@@ -496,7 +496,7 @@ func (k *mlBlock) count(m *Model, b *blobs, quantized map[string]int) {
 		}
 		for _, v := range op.constants() {
 			if v.isNumber() {
-				m.Parameters += v.elements()
+				m.count(v.dtype(), v.elements())
 			}
 			if v.file != "" {
 				b.stored(v, op.label())

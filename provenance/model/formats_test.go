@@ -159,6 +159,13 @@ func checkComplete(t testing.TB, name string, m *Model) {
 			}
 		}
 	}
+	total := int64(0)
+	for _, n := range m.DTypes {
+		total += n
+	}
+	if len(m.DTypes) > 0 && total != m.Parameters || len(m.DTypes) == 0 && m.Parameters > 0 && !strings.HasPrefix(m.Format, "keras") {
+		t.Errorf("%s: %d parameters, by type %v", name, m.Parameters, m.DTypes)
+	}
 	if len(m.Elimination) != len(Operations) {
 		t.Fatalf("%s: %d verdicts", name, len(m.Elimination))
 	}

@@ -87,11 +87,10 @@ func (m *Model) gguf(file io.ReaderAt, size int64) error {
 	m.Parameters = 0
 	for _, t := range g.tensors {
 		if !isOptimizers(t.name) {
-			m.Parameters += t.elements
+			if !m.count(t.dtype, t.elements) {
+				return fmt.Errorf("%s: expected at most 2^53 parameters, found more", m.Main)
+			}
 		}
-	}
-	if m.Parameters > maxParameters {
-		return fmt.Errorf("%s: expected at most 2^53 parameters, found more", m.Main)
 	}
 	m.misplaced(slices.Concat(g.problems, layout(g.tensors, size-g.data, g.align)))
 	m.quantized(g.types)
@@ -321,6 +320,7 @@ func (g *ggufFile) place(name string, elements int64, shape []int64, kind uint64
 	}
 	g.problems = g.problems[:min(len(g.problems), maxProblems)]
 	g.types[t.name]++
+	placed.dtype = plainType(t.name)
 	g.tensors = append(g.tensors, placed)
 }
 

@@ -75,7 +75,7 @@ func (k *kerasReader) weights(h *hdf5) error {
 		k.find(PartProblem, "part of the model: a link to another file, which is not followed", quote(path))
 	}
 	if h.incomplete != "" || len(h.external) > 0 {
-		k.Parameters = -1
+		k.uncounted()
 	}
 	return nil
 }
@@ -306,7 +306,7 @@ func (k *kerasReader) archived(archive *zip.Reader, file io.ReaderAt, name strin
 		}
 	}
 	if incomplete != "" {
-		k.Parameters = -1
+		k.uncounted()
 	}
 	return incomplete, nil
 }

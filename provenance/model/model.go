@@ -33,6 +33,10 @@ type Model struct {
 	// stored values count, and of a file of weights all its tensors but those
 	// that an optimizer keeps. -1 is unknown.
 	Parameters int64 `json:"parameters"`
+	// DTypes splits Parameters by element type, in Value.DType's words, or in
+	// the format's own for what NumPy lacks ("Q4_K"). It is empty when
+	// Parameters is unknown, and for Keras's files, whose types are not read.
+	DTypes map[string]int64 `json:"dtypes"`
 	// Main is the model's main file, slash-separated and relative to the
 	// model's folder: the directory of a directory format, else the folder that
 	// the file lies in.

@@ -43,7 +43,7 @@ func readONNX(file io.ReaderAt, size int64, name string, root *os.Root) (*Model,
 	}
 	m := p.facts(name)
 	m.Operators = p.operators()
-	if m.Parameters, err = p.parameters(); err != nil {
+	if err := m.countTensors(&p); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if err := m.externalParts(&p, root); err != nil {
@@ -216,10 +216,11 @@ func (n *node) operator() string {
 // maxParameters is the largest count that every reader of JSON takes exactly.
 const maxParameters = 1 << 53
 
-// parameters is Model.Parameters.
-func (p *proto) parameters() (total int64, err error) {
+// countTensors counts what initializers hold.
+func (m *Model) countTensors(p *proto) (err error) {
+	m.Parameters = 0
 	add := func(t *tensor) {
-		if total += t.elements; (total < 0 || total > maxParameters) && err == nil {
+		if !m.count(elementName(t.kind), t.elements) && err == nil {
 			err = fmt.Errorf("expected at most 2^53 parameters, found more")
 		}
 	}
@@ -237,5 +238,5 @@ func (p *proto) parameters() (total int64, err error) {
 	for _, f := range p.called(p.graph.nodes) {
 		walk(f.nodes, ignoreNode, addAll)
 	}
-	return total, err
+	return err
 }

@@ -479,7 +479,7 @@ func (n *openVINO) count(b *irBody, m *Model) error {
 	}
 	m.Parameters = 0
 	for _, c := range n.constants {
-		if m.Parameters += c.elements; m.Parameters > maxParameters {
+		if !m.count(openVINOType(c.data["element_type"]), c.elements) {
 			return fmt.Errorf("%s: expected at most 2^53 parameters, found more", n.name)
 		}
 	}
@@ -579,14 +579,19 @@ func irNamesOf(ports []irPort) []string {
 // value is what a Parameter or a constant gives; the first of its names stands
 // for it.
 func (l *irLayer) value(names []string) Value {
-	v := Value{Name: l.name, DType: "unknown", Shape: l.dimensions()}
+	v := Value{Name: l.name, DType: openVINOType(l.data["element_type"]), Shape: l.dimensions()}
 	if len(names) > 0 {
 		v.Name = names[0]
 	}
-	if t, ok := openVINOTypes[l.data["element_type"]]; ok {
-		v.DType = t.name
-	}
 	return v
+}
+
+// openVINOType is NumPy's name of an element type.
+func openVINOType(name string) string {
+	if t, ok := openVINOTypes[name]; ok {
+		return t.name
+	}
+	return "unknown"
 }
 
 func (p *irPort) dtype() string {

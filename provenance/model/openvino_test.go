@@ -157,8 +157,13 @@ func checkIRConstants(t *testing.T, file string, m *Model, want [][4]any) {
 		got = append(got, fmt.Sprint(c.name, " ", c.data["element_type"], " ", c.shape, " ", bytes))
 		total += c.elements
 	}
-	expected := []string{}
+	expected, types := []string{}, map[string]int64{}
 	for _, c := range want {
+		n := int64(1)
+		for _, d := range c[2].([]any) {
+			n *= int64(d.(float64))
+		}
+		types[irType(c[1].(string))] += n
 		bytes := fmt.Sprint(c[3])
 		if c[1] == "string" {
 			bytes = "any"
@@ -170,8 +175,9 @@ func checkIRConstants(t *testing.T, file string, m *Model, want [][4]any) {
 	if !slices.Equal(got, expected) {
 		t.Errorf("%s:\n got %v\nwant %v", file, got, expected)
 	}
-	if m.Parameters != total {
-		t.Errorf("%s: %d parameters, want %d", file, m.Parameters, total)
+	maps.DeleteFunc(types, func(_ string, n int64) bool { return n == 0 })
+	if m.Parameters != total || !maps.Equal(m.DTypes, types) {
+		t.Errorf("%s: %d parameters, %v; want %d, %v", file, m.Parameters, m.DTypes, total, types)
 	}
 }
 

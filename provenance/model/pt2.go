@@ -462,13 +462,11 @@ func (m *Model) pt2Weights(a *archive) error {
 		for _, w := range stored {
 			elements, ok := w.elements()
 			if !ok {
-				m.Parameters = -1
+				m.uncounted()
 			}
-			if m.Parameters >= 0 && !counted[folder+w.path] {
-				m.Parameters += elements
-			}
+			fits := m.Parameters < 0 || counted[folder+w.path] || m.count(cmp.Or(pt2Types[w.tensor.kind], "unknown"), elements)
 			counted[folder+w.path] = true
-			if m.Parameters > maxParameters {
+			if !fits {
 				return fmt.Errorf("%s: expected at most 2^53 parameters, found more", m.Main)
 			}
 			if problem := w.against(a, folder, elements, ok); problem != "" && len(problems) < maxProblems {

@@ -96,7 +96,11 @@ func (h *safetensorsHeader) tensor(j *jsonReader, name string) error {
 	if safetensorsBits[kind] == 0 && h.untyped == "" {
 		h.untyped = fmt.Sprintf("%s of tensor %s", quote(kind), quote(name))
 	}
-	h.tensors = append(h.tensors, storedTensor{name, kind, shape, elements, packed(elements, safetensorsBits[kind]), span{offsets[0], offsets[1]}})
+	dtype := "unknown"
+	if safetensorsBits[kind] > 0 {
+		dtype = plainType(kind)
+	}
+	h.tensors = append(h.tensors, storedTensor{name, kind, shape, dtype, elements, packed(elements, safetensorsBits[kind]), span{offsets[0], offsets[1]}})
 	return nil
 }
 
@@ -151,7 +155,7 @@ func (m *Model) judgeSafetensors(tensors []storedTensor) error {
 		if isOptimizers(t.name) {
 			continue
 		}
-		if m.Parameters += t.elements; m.Parameters > maxParameters {
+		if !m.count(t.dtype, t.elements) {
 			return fmt.Errorf("%s: expected at most 2^53 parameters, found more", m.Main)
 		}
 	}
@@ -296,7 +300,7 @@ func (index *safetensorsIndex) model(root *os.Root, m *Model) (*Model, error) {
 		if h == nil {
 			whole = false
 			for _, name := range wanted[location] {
-				tensors = append(tensors, storedTensor{name: name})
+				tensors = append(tensors, storedTensor{name: name, dtype: "unknown"})
 			}
 			continue
 		}
@@ -315,7 +319,7 @@ func (index *safetensorsIndex) model(root *os.Root, m *Model) (*Model, error) {
 	}
 	err := m.judgeSafetensors(tensors)
 	if !whole {
-		m.Parameters = -1
+		m.uncounted()
 	}
 	return m, err
 }

@@ -32,8 +32,7 @@ func readGraphDef(file io.ReaderAt, size int64, name string) (*Model, error) {
 	}
 	m.Producer = producer("", "")
 	m.Operators = g.operators()
-	n, ok := g.parameters()
-	if m.Parameters = n; !ok {
+	if !m.countConstants(&g) {
 		return nil, w.malformed(0, "at most 2^53 parameters", "more")
 	}
 	ends := g.ends()
@@ -44,12 +43,13 @@ func readGraphDef(file io.ReaderAt, size int64, name string) (*Model, error) {
 	return m, nil
 }
 
-// parameters counts the elements of constants.
-func (g *tfGraph) parameters() (total int64, ok bool) {
+// countConstants counts the elements of constants.
+func (m *Model) countConstants(g *tfGraph) (ok bool) {
+	m.Parameters = 0
 	count := func(nodes []*tfNode) bool {
 		for _, n := range nodes {
 			if a := n.attribute("value"); n.op == "Const" && a != nil && a.tensor != nil {
-				if total += a.tensor.elements; total < 0 || total > maxParameters {
+				if !m.count(tfType(a.tensor.kind), a.tensor.elements) {
 					return false
 				}
 			}
@@ -60,7 +60,7 @@ func (g *tfGraph) parameters() (total int64, ok bool) {
 	for _, fn := range g.called(g.nodes) {
 		ok = ok && count(fn.nodes)
 	}
-	return total, ok
+	return ok
 }
 
 // ends are the nodes that nothing in the graph takes anything from: its

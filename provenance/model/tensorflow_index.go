@@ -14,6 +14,7 @@ const variablesIndex = "variables/variables.index"
 // …/core/protobuf/tensor_bundle.proto.
 type variableIndex struct {
 	parameters int64
+	dtypes     map[string]int64
 	shards     int64
 	// optimizer are the names of an optimizer's variables.
 	optimizer []string
@@ -153,6 +154,9 @@ func (w *wire) bundleEntry(key string, value span, index *variableIndex) error {
 	n, ok := elements(shape)
 	if index.parameters += n; !ok || index.parameters < 0 || index.parameters > maxParameters {
 		return w.malformed(value.start, "at most 2^53 parameters", "more")
+	}
+	if n > 0 {
+		index.dtypes = with(index.dtypes, tfType(kind), index.dtypes[tfType(kind)]+n)
 	}
 	if isOptimizerVariable(key) && len(index.optimizer) < MaxEvidence {
 		index.optimizer = append(index.optimizer, key)

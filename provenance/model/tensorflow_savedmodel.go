@@ -313,6 +313,7 @@ func (l *ledger) savedState(root *os.Root, known map[Operation]bool) (found bool
 		return false, err
 	default:
 		l.Parameters = index.parameters
+		maps.Copy(l.DTypes, index.dtypes)
 		l.shards(&index)
 	}
 	slots := index.optimizer

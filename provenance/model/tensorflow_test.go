@@ -429,7 +429,7 @@ func TestVariableIndex(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (variableIndex{11, 3, []string{"optimizer/iterations", "w/Adam_1", "Adam"}}); !reflect.DeepEqual(index, want) {
+	if want := (variableIndex{11, map[string]int64{"float32": 10, "int64": 1}, 3, []string{"optimizer/iterations", "w/Adam_1", "Adam"}}); !reflect.DeepEqual(index, want) {
 		t.Errorf("got %+v, want %+v", index, want)
 	}
 	good := indexFile([2]string{"a", entry(1, 2, 3)})

@@ -579,7 +579,7 @@ func (p *pager) tfliteCount(t *tflite, m *Model) error {
 			}
 			counted[tensor.buffer] = true
 			n, ok := elements(tensor.shape)
-			if m.Parameters += n; !ok || m.Parameters < 0 || m.Parameters > maxParameters {
+			if !ok || !m.count(tensor.dtype(), n) {
 				return p.malformed(0, "at most 2^53 parameters", "more")
 			}
 		}

@@ -35,7 +35,6 @@ func (m *Model) torch(file io.ReaderAt, size int64) error {
 		return err
 	}
 	m.Producer = "unknown: torch.save writes no version of torch"
-	m.Parameters = c.parameters
 	m.misplaced(c.problems)
 	c.conclude()
 	return nil
@@ -155,6 +154,26 @@ var torchBits = map[string]int{
 	"float8_e4m3fn": 8, "float8_e4m3fnuz": 8, "float8_e5m2": 8, "float8_e5m2fnuz": 8, "float8_e8m0fnu": 8,
 }
 
+// torchStorages are the element types of storages that are not called after
+// them, in Value.DType's words.
+var torchStorages = map[string]string{
+	"DoubleStorage": "float64", "FloatStorage": "float32", "HalfStorage": "float16", "BFloat16Storage": "bfloat16", "LongStorage": "int64",
+	"IntStorage": "int32", "ShortStorage": "int16", "CharStorage": "int8", "ByteStorage": "uint8", "BoolStorage": "bool",
+	"ComplexDoubleStorage": "complex128", "ComplexFloatStorage": "complex64", "QInt8Storage": "qint8", "QUInt8Storage": "quint8",
+	"QInt32Storage": "qint32", "QUInt4x2Storage": "quint4x2", "QUInt2x4Storage": "quint2x4",
+}
+
+// torchType is the element type that a storage or a dtype of torch has.
+func torchType(kind string) string {
+	if name, ok := torchStorages[kind]; ok {
+		return name
+	}
+	if torchBits[kind] > 0 && kind != "UntypedStorage" {
+		return kind
+	}
+	return "unknown"
+}
+
 // tensorAt is where a pickled tensor lies.
 type tensorAt struct {
 	name          string
@@ -197,7 +216,7 @@ func (c *checkpoint) tensor(t *thing, path string, counts bool) {
 	switch name {
 	case "tensor", "tensor_v2", "tensor_v3", "qtensor":
 	default:
-		c.parameters = -1 // sparse ones and those of subclasses
+		c.uncounted() // sparse ones and those of subclasses
 		return
 	}
 	shape, ok := t.argument(2).integers()
@@ -221,11 +240,8 @@ func (c *checkpoint) tensor(t *thing, path string, counts bool) {
 	identity := fmt.Sprint(at.storage, at.offset, at.shape)
 	if counts && !c.counted[identity] {
 		c.counted[identity] = true
-		if c.parameters >= 0 {
-			c.parameters += elements
-		}
-		if c.parameters > maxParameters {
-			c.parameters = -1
+		if c.Parameters >= 0 && !c.count(torchType(at.kind), elements) {
+			c.uncounted()
 			c.problem("there are more than 2^53 parameters")
 		}
 	}

@@ -12,13 +12,12 @@ type checkpoint struct {
 	globals []string
 	// sizeOf is the number of bytes of a storage, -1 when there is none;
 	// unchecked is set where that is not how storages lie.
-	sizeOf     func(key string) int64
-	unchecked  bool
-	storages   map[string]storedStorage
-	counted    map[string]bool
-	parameters int64
-	problems   []string
-	placed     []tensorAt // every tensor that lies densely or not in one storage
+	sizeOf    func(key string) int64
+	unchecked bool
+	storages  map[string]storedStorage
+	counted   map[string]bool
+	problems  []string
+	placed    []tensorAt // every tensor that lies densely or not in one storage
 
 	seen    map[*thing]bool
 	tensors []string // names of a state's tensors
@@ -34,6 +33,7 @@ type checkpoint struct {
 }
 
 func newCheckpoint(m *Model) *checkpoint {
+	m.Parameters = 0
 	return &checkpoint{
 		ledger: newLedger(m), storages: map[string]storedStorage{}, counted: map[string]bool{},
 		seen: map[*thing]bool{}, layers: map[string]bool{}, found: map[Operation]bool{},

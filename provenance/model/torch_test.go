@@ -87,8 +87,8 @@ func TestAgainstTorch(t *testing.T) {
 		if facts.Modules == nil { // what is never loaded
 			continue
 		}
-		if c.parameters != facts.Parameters || !reflect.DeepEqual(c.Operators, facts.Modules) {
-			t.Errorf("%s: %d parameters, modules %v; want %d, %v", file, c.parameters, c.Operators, facts.Parameters, facts.Modules)
+		if c.Parameters != facts.Parameters || !reflect.DeepEqual(c.Operators, facts.Modules) {
+			t.Errorf("%s: %d parameters, modules %v; want %d, %v", file, c.Parameters, c.Operators, facts.Parameters, facts.Modules)
 		}
 	}
 }

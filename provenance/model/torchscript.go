@@ -50,7 +50,6 @@ func (m *Model) torchScript(file io.ReaderAt, size int64) error {
 	if err := s.code(a, root.callee()); err != nil {
 		return err
 	}
-	m.Parameters = s.parameters
 	m.misplaced(s.problems)
 	s.verdicts()
 	s.pickleFindings()

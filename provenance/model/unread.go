@@ -40,7 +40,7 @@ func unknownModel(format Format, main, reason string) *Model {
 func newModel(format, main string) *Model {
 	return &Model{
 		Format: format, Main: main, Parameters: -1,
-		Opsets: map[string]int64{}, Operators: map[string]int{},
+		Opsets: map[string]int64{}, Operators: map[string]int{}, DTypes: map[string]int64{},
 		Inputs: []Value{}, Outputs: []Value{}, Parts: []Part{}, Findings: []Finding{},
 		Elimination: make([]Verdict, 0, len(Operations)),
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -13,6 +14,7 @@ type storedTensor struct {
 	name     string
 	kind     string // of its elements, in the format's words
 	shape    []int64
+	dtype    string
 	elements int64
 	// length is how many bytes the elements take, -1 when that is not known.
 	length int64
@@ -38,6 +40,43 @@ func product(shape []int64) (n int64, ok bool) {
 		n *= d
 	}
 	return n, true
+}
+
+// count adds scalars of a type to the parameters; ok is false when there are
+// more than every reader of JSON takes exactly.
+func (m *Model) count(dtype string, n int64) (ok bool) {
+	if m.Parameters > maxParameters || n < 0 || n > maxParameters {
+		return false
+	}
+	if n > 0 {
+		m.DTypes[dtype] += n
+	}
+	m.Parameters += n
+	return m.Parameters <= maxParameters
+}
+
+// uncounted makes the number of parameters unknown.
+func (m *Model) uncounted() {
+	m.Parameters = -1
+	clear(m.DTypes)
+}
+
+// plainType is NumPy's name of a type that a format calls F32, I8 or the like;
+// of what NumPy lacks it is the format's own.
+func plainType(name string) string {
+	switch name {
+	case "BOOL":
+		return "bool"
+	case "BF16":
+		return "bfloat16"
+	case "":
+		return "unknown"
+	}
+	kind, ok := map[byte]string{'F': "float", 'I': "int", 'U': "uint", 'C': "complex"}[name[0]]
+	if _, err := strconv.Atoi(name[1:]); !ok || err != nil {
+		return name
+	}
+	return kind + name[1:]
 }
 
 // packed is how many bytes elements of so many bits take, -1 when the type is

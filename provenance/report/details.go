@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -126,6 +127,18 @@ func parameters(n int64) string {
 	return thousands(n)
 }
 
+// byType lists how many parameters are of each element type.
+func byType(types map[string]int64) string {
+	parts := []string{}
+	for _, name := range slices.Sorted(maps.Keys(types)) {
+		parts = append(parts, thousands(types[name])+" "+name)
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
+}
+
 func scripts(c provenance.Converter) Section {
 	s := Section{Number: secScripts, Title: "Conversion scripts"}
 	if len(c.Scripts) == 0 {
@@ -188,7 +201,7 @@ func frozenBlocks(m provenance.FrozenModel) []Block {
 		{"Format", Cell{{value(m.Format), words(", "), value(m.FormatVersion)}}},
 		{"Producer, as the file claims", Cell{{value(m.Producer)}}},
 		{"Operator sets", opsets},
-		{"Parameters", Cell{{words(parameters(m.Parameters))}}},
+		{"Parameters", Cell{{words(parameters(m.Parameters) + byType(m.DTypes))}}},
 		{"Parts in other files", parts},
 	}}}
 	blocks = append(blocks, values("Inputs and outputs of the model", m)...)
