@@ -128,14 +128,18 @@ func logRun(ctx context.Context, options runOptions, config configuration, meta 
 		warn("%s; --trace snapshot leaves them", degraded)
 		o.Capture.Notes = append(o.Capture.Notes, degraded)
 	}
-	addUntouched(o, provenance.Frozen(o, artifacts))
+	addUntouched(o, provenance.Frozen(o, artifacts), artifacts)
+	meta.Signatures = signaturesBeside(artifacts)
 	meta.Scripts = scriptTexts(o, redactionKey())
 	meta.Responsible = responsiblePerson(config.responsible, o.Source.Name, o.Source.Email, o.Host.User)
 	meta.Missing = missingOutputs(options.outputs)
 	places := placesOf(o, artifacts, meta, options.log)
-	meta.Supersedes = places.replaced()
+	meta.Supersedes, places.stale = places.replaced()
 
 	statement := provenance.New(o, artifacts, meta)
+	if places.more, err = shorten(&statement, places.draft); err != nil {
+		return err
+	}
 	payload, err := statement.Payload()
 	if err != nil {
 		return err
@@ -151,6 +155,7 @@ func logRun(ctx context.Context, options runOptions, config configuration, meta 
 	if err := places.writeBundle(bundle, payload); err != nil {
 		return err
 	}
+	places.removeStale(&statement)
 	if !options.quiet {
 		announce(places, &statement)
 	}
