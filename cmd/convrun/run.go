@@ -44,6 +44,9 @@ log beside the frozen model: MODEL.convlog.json. A failed command is logged too.
 		Example: "  convrun run -- python export.py --opset 17\n  convrun run --model resnet18@1.4 --key release.key -- python -m tf2onnx.convert --saved-model m --output m.onnx",
 		Args:    atLeastOne("a command to run"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if c.Flags().Changed("id") && o.id == "" {
+				return ownFailure(errors.New("--id: expected an ID, found nothing"))
+			}
 			return ownFailure(runConversion(c.Context(), o, args))
 		},
 	}
