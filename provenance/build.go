@@ -45,6 +45,8 @@ type Meta struct {
 	Missing []string
 	// Scripts are the texts of code files, by path; a missing one was left out.
 	Scripts map[string]ScriptText
+	// Signatures are model signatures found beside models, by the model's path.
+	Signatures map[string][]SignatureFile
 }
 
 // ScriptText is the text of a script, or Unknown with the reason, and the
@@ -55,8 +57,20 @@ type ScriptText struct{ Text, Encoding string }
 // the run's files; those that Frozen chooses become the subjects.
 func New(o *runner.Observation, artifacts []Artifact, meta Meta) Statement {
 	frozen := Frozen(o, artifacts)
-	b := builder{o: o, artifacts: artifacts, frozen: frozen, meta: meta, base: Base(o, frozen)}
-	b.parts = b.roles()
+	b := builder{o: o, frozen: frozen, meta: meta, base: Base(o, frozen)}
+	b.parts, b.owners, b.files = b.roles(), map[string]*Artifact{}, map[string]*runner.File{}
+	for i := range artifacts {
+		for _, path := range artifacts[i].Files {
+			if b.owners[path] == nil {
+				b.owners[path] = &artifacts[i]
+			}
+		}
+	}
+	for i, file := range o.Files {
+		if b.files[file.Path] == nil {
+			b.files[file.Path] = &o.Files[i]
+		}
+	}
 	log := ConversionLog{
 		Conversion:            b.conversion(),
 		VerifiedLearningModel: b.verifiedLearningModel(),
@@ -81,14 +95,16 @@ func New(o *runner.Observation, artifacts []Artifact, meta Meta) Statement {
 }
 
 type builder struct {
-	o         *runner.Observation
-	artifacts []Artifact
-	frozen    []Artifact
-	meta      Meta
+	o      *runner.Observation
+	frozen []Artifact
+	meta   Meta
 	// base is the folder that names of outputs are relative to.
 	base string
 	// parts maps a file of a frozen model to its role.
 	parts map[string]string
+	// owners maps a file of a model to that model, files a path to its file.
+	owners map[string]*Artifact
+	files  map[string]*runner.File
 }
 
 // roles maps the files of the frozen models to "model" or "external-data".
@@ -149,28 +165,27 @@ func (b *builder) verifiedLearningModel() VerifiedLearningModel {
 	if v.Version == "" {
 		v.Version = Unknown + "not given (--model ID@VERSION)"
 	}
+	sums := b.inputSums()
 	for _, file := range b.o.Files {
-		if format := b.sourceFormat(file); format != "" {
+		if source := b.source(file); source != nil {
 			descriptor := b.input(file)
-			descriptor.Annotations.Format = format
+			descriptor.Annotations.Format = source.Model.Format
+			if file.Path == source.Files[0] {
+				descriptor.Annotations.Manifest, descriptor.Annotations.Signature = source.manifest(sums), b.claim(*source)
+			}
 			v.Artifacts = append(v.Artifacts, descriptor)
 		}
 	}
 	return v
 }
 
-// sourceFormat is the model format that a file the run read belongs to; "" for
-// any other file.
-func (b *builder) sourceFormat(file runner.File) string {
-	if !isInput(file) {
-		return ""
+// source is the trained model that a file the run read belongs to; nil for any
+// other file.
+func (b *builder) source(file runner.File) *Artifact {
+	if !isInput(file) || b.parts[file.Path] != "" {
+		return nil
 	}
-	for _, artifact := range b.artifacts {
-		if b.parts[file.Path] == "" && slices.Contains(artifact.Files, file.Path) {
-			return artifact.Model.Format
-		}
-	}
-	return ""
+	return b.owners[file.Path]
 }
 
 // isInput tells whether the run read content of the file that was there before.
@@ -252,7 +267,7 @@ func (b *builder) converter() Converter {
 	c := Converter{
 		Name: b.o.Argv[0], Version: Unknown + "no converter call was observed", Observation: "observed",
 		Command: Command{Argv: b.o.Argv, WorkingDirectory: b.o.WorkingDirectory, Executable: b.executable()},
-		Calls:   []Call{}, Scripts: []Script{}, Source: b.source(),
+		Calls:   []Call{}, Scripts: []Script{}, Source: b.repository(),
 	}
 	for _, call := range b.o.Python.Calls {
 		c.Calls = append(c.Calls, b.call(call))
@@ -276,6 +291,7 @@ func (b *builder) converter() Converter {
 			})
 		}
 	}
+	slices.SortStableFunc(c.Scripts, byScriptName)
 	return c
 }
 
@@ -348,7 +364,7 @@ func (b *builder) call(call python.Call) Call {
 	return c
 }
 
-func (b *builder) source() Source {
+func (b *builder) repository() Source {
 	s := b.o.Source
 	source := Source{VCS: s.VCS, Commit: orUnknown(s.Commit, s.VCS), Branch: orUnknown(s.Branch, s.VCS), Remote: orUnknown(s.Remote, s.VCS), Dirty: s.Dirty}
 	if s.Diff.SHA256 != "" || s.Diff.Reason != "" {
@@ -372,7 +388,7 @@ func orUnknown(value, reason string) string {
 }
 
 func (b *builder) frozenModels() []FrozenModel {
-	models := []FrozenModel{}
+	models, sums := []FrozenModel{}, b.outputSums()
 	for _, artifact := range b.frozen {
 		m := artifact.Model
 		f := FrozenModel{
@@ -399,6 +415,7 @@ func (b *builder) frozenModels() []FrozenModel {
 				})
 			}
 		}
+		f.Manifest = artifact.manifest(sums)
 		models = append(models, f)
 	}
 	return models
@@ -417,6 +434,14 @@ func (b *builder) subjects() []ResourceDescriptor {
 	}
 	if len(b.frozen) == 0 {
 		subjects = b.unrecognised()
+	}
+	if len(subjects) > maxSubjects {
+		// What is left out stands in FrozenModels, with its digest.
+		main := func(d ResourceDescriptor) int {
+			return order(slices.ContainsFunc(b.frozen, func(a Artifact) bool { return b.relative(a.Files[0]) == d.Name }))
+		}
+		slices.SortStableFunc(subjects, func(x, y ResourceDescriptor) int { return cmp.Compare(main(y), main(x)) })
+		subjects = subjects[:maxSubjects]
 	}
 	if len(subjects) == 0 {
 		subjects = append(subjects, invocationSubject(b.o.InvocationID))
@@ -462,10 +487,8 @@ func IsInvocation(st *Statement) bool {
 }
 
 func (b *builder) subject(path string) ResourceDescriptor {
-	for _, file := range b.o.Files {
-		if file.Path == path {
-			return b.output(file)
-		}
+	if file := b.files[path]; file != nil {
+		return b.output(*file)
 	}
 	return ResourceDescriptor{Name: b.relative(path), URI: FileURI(path), Annotations: &Annotations{Reason: Unknown + "the run did not touch this file"}}
 }
@@ -478,43 +501,7 @@ func (b *builder) inputs() []ResourceDescriptor {
 		}
 	}
 	slices.SortStableFunc(inputs, byName)
-	return bounded(inputs, "data")
-}
-
-// maxListed bounds the inputs, and the outputs, that are listed one by one, so
-// that a log with a large calibration set, or of a large build, can still be
-// signed.
-const maxListed = 10_000
-
-// bounded keeps the first files, and all whose role is none of those that are
-// given; the rest is one entry with one digest over the lines "<sha256>  <name>\n".
-func bounded(files []ResourceDescriptor, roles ...string) []ResourceDescriptor {
-	if len(files) <= maxListed {
-		return files
-	}
-	kept, rest := []ResourceDescriptor{}, []ResourceDescriptor{}
-	for _, file := range files {
-		if !slices.Contains(roles, file.Annotations.Role) || len(kept) < maxListed {
-			kept = append(kept, file)
-		} else {
-			rest = append(rest, file)
-		}
-	}
-	folded := fold(fmt.Sprintf("%d further files", len(rest)), rest)
-	folded.Annotations.Role = roles[0]
-	return append(kept, folded)
-}
-
-// fold is one entry for several files.
-func fold(name string, files []ResourceDescriptor) ResourceDescriptor {
-	lines := digest.SHA256.Digester()
-	for _, file := range files {
-		fmt.Fprintf(lines.Hash(), "%s  %s\n", file.Digest["sha256"], file.Name)
-	}
-	return ResourceDescriptor{
-		Name: name, Digest: sha256Set(lines.Digest().Encoded()),
-		Annotations: &Annotations{Reason: "not listed one by one: the digest is over the lines \"<sha256>  <name>\" of all of them"},
-	}
+	return inputs
 }
 
 func byName(x, y ResourceDescriptor) int { return strings.Compare(x.Name, y.Name) }
@@ -528,7 +515,7 @@ func (b *builder) input(file runner.File) ResourceDescriptor {
 	switch {
 	case file.Class == runner.Code:
 		a.Role = "code"
-	case slices.ContainsFunc(b.artifacts, func(x Artifact) bool { return slices.Contains(x.Files, file.Path) }):
+	case b.owners[file.Path] != nil:
 		a.Role = "model"
 	}
 	name := file.Path
@@ -559,7 +546,7 @@ func (b *builder) outputs() []ResourceDescriptor {
 		}
 	}
 	slices.SortStableFunc(outputs, byName)
-	return bounded(outputs, "other", "report", "cache")
+	return outputs
 }
 
 // reportSuffixes mark an output that is meant for reading.

@@ -109,22 +109,6 @@ func TestNew(t *testing.T) {
 	}
 }
 
-func TestNewBoundsWhatIsListed(t *testing.T) {
-	o := &runner.Observation{WorkingDirectory: "/work", InvocationID: "x", Argv: []string{"true"}}
-	for i := range maxListed + 5 {
-		o.Files = append(o.Files,
-			runner.File{Path: fmt.Sprintf("/work/in%06d", i), Class: runner.Input, Read: true, SHA256: strings.Repeat("1", 64)},
-			runner.File{Path: fmt.Sprintf("/work/out%06d", i), Class: runner.Output, Written: true, SHA256: strings.Repeat("2", 64)})
-	}
-	p := New(o, nil, Meta{}).Predicate
-	for what, files := range map[string][]ResourceDescriptor{"data": p.Inputs, "other": p.Outputs} {
-		last := files[len(files)-1]
-		if len(files) != maxListed+1 || last.Name != "5 further files" || last.Annotations.Role != what || last.Digest["sha256"] == "" {
-			t.Errorf("%s: %d entries, the last is %+v", what, len(files), last)
-		}
-	}
-}
-
 func TestFrozen(t *testing.T) {
 	output := func(path string, size int64) runner.File {
 		return runner.File{Path: path, Class: runner.Output, Written: true, Size: size}

@@ -41,6 +41,9 @@ type ConversionLog struct {
 	Outputs []ResourceDescriptor `json:"outputs"`
 	// Byproducts are files that belong to the log itself.
 	Byproducts []ResourceDescriptor `json:"byproducts"`
+	// Shortened are the lists that this log holds in part only, in the order
+	// in which they were shortened; none in most logs.
+	Shortened []Shortened `json:"shortened,omitempty"`
 	// Findings are sorted by ID.
 	Findings []Finding `json:"findings"`
 	Capture  Capture   `json:"capture"`
@@ -342,6 +345,39 @@ type FrozenModel struct {
 	DTypes map[string]int64 `json:"dtypes,omitempty"`
 	// Parts are the subjects that belong to this model besides its main file.
 	Parts []ResourceDescriptor `json:"parts"`
+	// Manifest is one digest of all its files; left out of a model that is one
+	// file.
+	Manifest *Manifest `json:"manifest,omitempty"`
+}
+
+// Manifest is one digest of a model of several files, as the tool of the OpenSSF
+// Model Signing specification computes it.
+type Manifest struct {
+	// Digest is over the digests of the files; empty when Reason says why.
+	Digest map[string]string `json:"digest"`
+	// Files is how many files it covers.
+	Files int `json:"files"`
+	// Reason why there is no digest.
+	Reason string `json:"reason,omitempty"`
+}
+
+// ModelSignature is a signature that lay beside a model which the run read. It
+// was not verified: it is what somebody claims.
+type ModelSignature struct {
+	// Name and Digest of the file.
+	Name   string            `json:"name"`
+	Digest map[string]string `json:"digest"`
+	// PredicateType is that of the signed Statement.
+	PredicateType string `json:"predicateType"`
+	// Subject is the model's name in the Statement, SubjectDigest its digest
+	// there.
+	Subject       string            `json:"subject"`
+	SubjectDigest map[string]string `json:"subjectDigest"`
+	// Signer is how the bundle names its key or certificate.
+	Signer string `json:"signer"`
+	// Covers tells whether the Statement is about the very bytes that the run
+	// read: "matches", "differs: …" or "unknown: …".
+	Covers string `json:"covers"`
 }
 
 // Environment is the machine and what of it numbers can depend on.

@@ -1,10 +1,11 @@
 package provenance
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/opencontainers/go-digest"
 
 	"github.com/convrun/convrun/runner"
 	"github.com/convrun/convrun/runner/python"
@@ -26,9 +27,7 @@ func (b *builder) packages() []Package {
 			Modified: named(d.Modified), Extra: named(d.Extra), Missing: named(d.Missing),
 		})
 	}
-	slices.SortFunc(packages, func(x, y Package) int {
-		return cmp.Or(strings.Compare(x.Name, y.Name), strings.Compare(x.Version, y.Version))
-	})
+	slices.SortFunc(packages, byNameAndVersion)
 	return packages
 }
 
@@ -199,4 +198,16 @@ func countFiles(n int) string {
 		return "1 file"
 	}
 	return fmt.Sprintf("%d files", n)
+}
+
+// fold is one entry for several files.
+func fold(name string, files []ResourceDescriptor) ResourceDescriptor {
+	lines := digest.SHA256.Digester()
+	for _, file := range files {
+		fmt.Fprintf(lines.Hash(), "%s  %s\n", file.Digest["sha256"], file.Name)
+	}
+	return ResourceDescriptor{
+		Name: name, Digest: sha256Set(lines.Digest().Encoded()),
+		Annotations: &Annotations{Reason: "not listed one by one: the digest is over the lines \"<sha256>  <name>\" of all of them"},
+	}
 }

@@ -75,15 +75,31 @@ const maxSubjects = 1024
 // Payload writes the bytes to sign: compact JSON, keys in the order of the
 // types, maps sorted. The same Statement gives the same bytes.
 func (s *Statement) Payload() ([]byte, error) {
-	var out bytes.Buffer
-	encoder := json.NewEncoder(&out)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(s); err != nil {
+	payload, err := encode(s)
+	if err != nil {
 		return nil, fmt.Errorf("write the statement: %w", err)
 	}
-	payload := bytes.TrimSuffix(out.Bytes(), []byte("\n"))
 	if err := strictjson.Check(payload, maxPayload); err != nil {
 		return nil, fmt.Errorf("write the statement: %w", err)
 	}
 	return payload, nil
+}
+
+// encode writes v as compact JSON.
+func encode(v any) ([]byte, error) {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(v)
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), err
+}
+
+// encodedSize is the length of v as compact JSON; 0 of what is none, which
+// Payload tells.
+func encodedSize(v any) int {
+	text, err := encode(v)
+	if err != nil {
+		return 0
+	}
+	return len(text)
 }

@@ -51,4 +51,8 @@ type Annotations struct {
 	Overwritten bool `json:"overwritten,omitempty"`
 	// Format is the model format found in the file.
 	Format string `json:"format,omitempty"`
+	// Manifest is that of the model whose main file this is.
+	Manifest *Manifest `json:"manifest,omitempty"`
+	// Signature of that model, as it lay beside it.
+	Signature *ModelSignature `json:"signature,omitempty"`
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/convrun/convrun/provenance"
 	"github.com/convrun/convrun/provenance/model"
 	"github.com/convrun/convrun/runner"
+	"github.com/convrun/convrun/sign"
 )
 
 // findArtifacts recognises the models among the files that the run read as
@@ -56,14 +57,20 @@ func inspect(root string, format model.Format) (m *model.Model) {
 	return m
 }
 
-// addUntouched hashes the parts of frozen models that the run did not touch:
-// they are part of the model all the same.
-func addUntouched(o *runner.Observation, frozen []provenance.Artifact) {
+// addUntouched hashes the parts of frozen models, and of models that are
+// folders, that the run did not touch: they are part of the model all the same.
+func addUntouched(o *runner.Observation, frozen, artifacts []provenance.Artifact) {
 	known := map[string]bool{}
 	for _, file := range o.Files {
 		known[file.Path] = file.Class != runner.Temporary
 	}
-	for _, artifact := range frozen {
+	whole := slices.Clone(frozen)
+	for _, artifact := range artifacts {
+		if artifact.Path != artifact.Files[0] && !slices.ContainsFunc(frozen, func(f provenance.Artifact) bool { return f.Path == artifact.Path }) {
+			whole = append(whole, artifact)
+		}
+	}
+	for _, artifact := range whole {
 		for _, path := range artifact.Files {
 			if known[path] {
 				continue
@@ -72,7 +79,7 @@ func addUntouched(o *runner.Observation, frozen []provenance.Artifact) {
 			if err := hashInto(&file); err != nil {
 				file.Reason = provenance.Unknown + err.Error()
 			}
-			o.Files = append(o.Files, file)
+			o.Files, known[path] = append(o.Files, file), true
 		}
 	}
 }
@@ -141,6 +148,30 @@ func canonical(path string) (sum, note string) {
 		return "", provenance.Unknown + err.Error()
 	}
 	return sum, ""
+}
+
+// signaturesBeside reads the model signatures that lie where model_signing puts
+// them, or beside a model under its name. Nothing of them is verified.
+func signaturesBeside(artifacts []provenance.Artifact) map[string][]provenance.SignatureFile {
+	found := map[string][]provenance.SignatureFile{}
+	for _, artifact := range artifacts {
+		folder := filepath.Dir(artifact.Path)
+		for _, path := range []string{filepath.Join(artifact.Path, "model.sig"), artifact.Path + ".sig", filepath.Join(folder, "model.sig")} {
+			data, err := readRegular(path, sign.MaxBundleSize)
+			if err != nil {
+				continue
+			}
+			payload, err := sign.UnverifiedPayload(data)
+			if err != nil {
+				continue // no bundle, or of a version that is not read
+			}
+			signer, _ := sign.UnverifiedSigner(data) // it was just read
+			found[artifact.Path] = append(found[artifact.Path], provenance.SignatureFile{
+				Path: path, SHA256: digest.FromBytes(data).Encoded(), Payload: payload, Signer: signer,
+			})
+		}
+	}
+	return found
 }
 
 func hashInto(file *runner.File) error {

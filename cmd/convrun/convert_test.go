@@ -71,7 +71,7 @@ func TestLegacyTorchExportIsLoggedAsItReallyWas(t *testing.T) {
 	w.equal("setting for deterministic algorithms", st.Predicate.Environment.Numerics["torch.deterministic_algorithms"], "false")
 	w.equal("finding about the exporter", hasFinding(st.Predicate.Findings, "CR-CONVERTER-WARNING"), true)
 	w.verifies("net.onnx", "net.onnx")
-	w.contains("show", w.convrun(0, "show", "net.onnx").stdout, "net 1.4", "dropout: pass (eliminated)", "batch normalization: pass (folded)", "with exit code 0")
+	w.contains("show", w.convrun(0, "show", "net.onnx").stdout, "net@1.4", "dropout: pass (eliminated)", "batch normalization: pass (folded)", "with exit code 0")
 	w.contains("report", unescapeMarkdown(w.convrun(0, "report", "--format", "md", "net.onnx").stdout), "opset_version", "17", "net_1.4", "Dropout", "eliminated", "Batch Normalization")
 }
 

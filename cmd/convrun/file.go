@@ -15,27 +15,40 @@ import (
 // never truncated, and where the system can do so, no name leads to the file
 // before it is whole.
 func writeFile(path string, data []byte, mode os.FileMode) error {
-	return placeFile(path, data, mode, os.Rename, true)
+	return placeFile(path, inFull(data), mode, os.Rename, true)
+}
+
+// writeStream is writeFile for what is written piece by piece.
+func writeStream(path string, write func(io.Writer) error, mode os.FileMode) error {
+	return placeFile(path, write, mode, os.Rename, true)
+}
+
+// inFull writes data at once.
+func inFull(data []byte) func(io.Writer) error {
+	return func(to io.Writer) error {
+		_, err := to.Write(data)
+		return err
+	}
 }
 
 // rescueFile is writeFile where a disk has just failed: to have the file on no
 // more than the system's word is better than to have none.
 func rescueFile(path string, data []byte, mode os.FileMode) error {
-	return placeFile(path, data, mode, os.Rename, false)
+	return placeFile(path, inFull(data), mode, os.Rename, false)
 }
 
 // createFile is writeFile for a new file: one that is there is left alone.
 func createFile(path string, data []byte, mode os.FileMode) error {
-	return placeFile(path, data, mode, os.Link, true)
+	return placeFile(path, inFull(data), mode, os.Link, true)
 }
 
-func placeFile(path string, data []byte, mode os.FileMode, place func(from, to string) error, flushed bool) error {
+func placeFile(path string, write func(io.Writer) error, mode os.FileMode, place func(from, to string) error, flushed bool) error {
 	dir := filepath.Dir(path)
 	temporary, name, err := newTemporary(dir)
 	if err != nil {
 		return err
 	}
-	if err = fill(temporary, data, mode); err == nil && flushed {
+	if err = fill(temporary, write, mode); err == nil && flushed {
 		err = temporary.Sync()
 	}
 	if err == nil && name == "" {
@@ -56,8 +69,8 @@ func placeFile(path string, data []byte, mode os.FileMode, place func(from, to s
 	return syncDir(dir)
 }
 
-func fill(file *os.File, data []byte, mode os.FileMode) error {
-	if _, err := file.Write(data); err != nil {
+func fill(file *os.File, write func(io.Writer) error, mode os.FileMode) error {
+	if err := write(file); err != nil {
 		return err
 	}
 	if mode == 0o600 {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/convrun/convrun/provenance"
+	"github.com/convrun/convrun/provenance/model"
 	"github.com/convrun/convrun/sign"
 )
 
@@ -97,6 +98,11 @@ func noLog(path string) error {
 	if artifact := strings.TrimSuffix(path, logSuffix); artifact != path {
 		if _, err := os.Lstat(artifact); errors.Is(err, fs.ErrNotExist) {
 			return withStatus(exitNoLog, fmt.Errorf("%s: no such file, and no conversion log of it", artifact))
+		}
+	}
+	if root := model.Root(strings.TrimSuffix(path, logSuffix)); root+logSuffix != path {
+		if _, err := os.Stat(root + logSuffix); err == nil {
+			return withStatus(exitNoLog, withHint(fmt.Errorf("no conversion log at %s", path), "it is a part of %s: convrun verify %s", root, root))
 		}
 	}
 	whole := strings.TrimSuffix(path, logSuffix)

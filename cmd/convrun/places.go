@@ -29,6 +29,10 @@ type places struct {
 	logs []string
 	// kept is the copy under the user's state directory; "" where there is none.
 	kept string
+	// more is the by-product of the log; nil where there is none.
+	more *byproduct
+	// stale are the by-products of the log that is replaced.
+	stale []provenance.ResourceDescriptor
 }
 
 // placesOf decides where the log goes: beside each frozen model, beside the
@@ -68,22 +72,32 @@ func (p places) signFlags(options runOptions) (flags string) {
 	return flags
 }
 
-// replaced describes the log that is about to be replaced; nil if there is none.
-func (p places) replaced() *provenance.ResourceDescriptor {
+// replaced describes the log that is about to be replaced; nil if there is
+// none. Its by-products go with it, unless it stands beside other models too.
+func (p places) replaced() (log *provenance.ResourceDescriptor, stale []provenance.ResourceDescriptor) {
 	data, err := readRegular(p.logs[0], sign.MaxBundleSize)
 	if err != nil {
-		return nil
+		return nil, nil
 	}
-	return &provenance.ResourceDescriptor{Name: filepath.Base(p.logs[0]), Digest: map[string]string{"sha256": digest.FromBytes(data).Encoded()}}
+	if payload, err := sign.UnverifiedPayload(data); err == nil {
+		if old, err := provenance.Parse(payload); err == nil && len(old.Predicate.FrozenModels) <= 1 {
+			stale = old.Predicate.Byproducts
+		}
+	}
+	return &provenance.ResourceDescriptor{Name: filepath.Base(p.logs[0]), Digest: map[string]string{"sha256": digest.FromBytes(data).Encoded()}}, stale
 }
 
 // writeDraft puts the unsigned log on disk, in the state directory if the
 // model's own folder takes no file. It replaces nothing that the run wrote, and
 // no draft of another run without keeping that one.
 func (p *places) writeDraft(o *runner.Observation, payload []byte) error {
+	p.keepByproduct()
 	err := p.collides(o)
 	if err == nil {
 		err = p.keepOlderDraft()
+	}
+	if err == nil {
+		err = p.writeByproduct()
 	}
 	if err == nil {
 		err = writeFile(p.draft, payload, 0o644)

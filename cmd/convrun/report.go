@@ -15,6 +15,7 @@ import (
 type reportOptions struct {
 	trust          trustOptions
 	format, output string
+	annex          bool
 }
 
 func newReportCommand() *cobra.Command {
@@ -29,6 +30,7 @@ Log", filled in from it. The same log gives the same bytes.` + exitHelp("0", "1"
 	o.trust.addKey(command)
 	o.trust.addUnverified(command)
 	command.Flags().StringVar(&o.format, "format", "", "`FORMAT`: "+formatNames()+" (default: by the ending of --output, else "+report.Formats[0].Name+")")
+	command.Flags().BoolVar(&o.annex, "annex", false, "print in full what the log holds in a by-product only")
 	command.Flags().StringVarP(&o.output, "output", "o", "-", "`PATH` of the document; - is standard output")
 	return command
 }
@@ -42,6 +44,17 @@ func runReport(c *cobra.Command, o reportOptions, file string) error {
 	log, err := openLog(path, o.trust)
 	if err != nil {
 		return err
+	}
+	if o.annex {
+		results, err := log.checkByproducts(c.Context())
+		if err != nil {
+			return err
+		}
+		for _, file := range results {
+			if file.Result != matches {
+				return withStatus(exitFailed, withHint(fmt.Errorf("%s: by-product of the log: %s", file.Name, file.Result), "put it beside the log, or leave --annex away"))
+			}
+		}
 	}
 	var document bytes.Buffer
 	if err := report.Write(&document, report.New(log.statement, signatureFacts(log)), format); err != nil {

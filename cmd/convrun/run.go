@@ -44,6 +44,9 @@ log beside the frozen model: MODEL.convlog.json. A failed command is logged too.
 		Example: "  convrun run -- python export.py --opset 17\n  convrun run --model resnet18@1.4 --key release.key -- python -m tf2onnx.convert --saved-model m --output m.onnx",
 		Args:    atLeastOne("a command to run"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if c.Flags().Changed("id") && o.id == "" {
+				return ownFailure(errors.New("--id: expected an ID, found nothing"))
+			}
 			return ownFailure(runConversion(c.Context(), o, args))
 		},
 	}
@@ -133,17 +136,21 @@ func logRun(ctx context.Context, options runOptions, config configuration, meta 
 		o.Capture.Notes = append(o.Capture.Notes, degraded)
 	}
 	frozen := provenance.Frozen(o, artifacts)
-	addUntouched(o, frozen)
+	addUntouched(o, frozen, artifacts)
 	addCanonical(artifacts, frozen)
 	o.Capture.Notes = append(o.Capture.Notes, addFolding(o, artifacts, frozen)...)
+	meta.Signatures = signaturesBeside(artifacts)
 	meta.Scripts = scriptTexts(o, redactor)
 	meta.Responsible = responsiblePerson(config.responsible, o.Source, o.Host.User)
 	meta.Missing = missingOutputs(options.outputs)
 	places := placesOf(o, artifacts, meta, options.log)
-	meta.Supersedes = places.replaced()
+	meta.Supersedes, places.stale = places.replaced()
 
 	statement := provenance.New(o, artifacts, meta)
 	redact(&statement, redactor)
+	if places.more, err = shorten(&statement, places.draft); err != nil {
+		return err
+	}
 	payload, err := statement.Payload()
 	if err != nil {
 		return err
@@ -159,6 +166,7 @@ func logRun(ctx context.Context, options runOptions, config configuration, meta 
 	if err := places.writeBundle(bundle, payload); err != nil {
 		return err
 	}
+	places.removeStale(&statement)
 	if !options.quiet {
 		announce(places, &statement)
 	}

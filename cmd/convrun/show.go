@@ -12,6 +12,7 @@ import (
 	"github.com/convrun/convrun/printable"
 	"github.com/convrun/convrun/provenance"
 	"github.com/convrun/convrun/provenance/model"
+	"github.com/convrun/convrun/provenance/report"
 )
 
 func newShowCommand() *cobra.Command {
@@ -19,9 +20,9 @@ func newShowCommand() *cobra.Command {
 	var asJSON bool
 	command := &cobra.Command{
 		Use: "show [flags] LOG|FILE", Short: "print what a log says", Args: exactlyOne("a log or a file"),
-		Long: `show verifies the log's signature and prints what the log says in short. With
---json it prints the signed Statement, byte for byte. It does not look at the
-model: verify does.` + exitHelp("0", "1", "2", "3", "4"),
+		Long: `show verifies the log's signature and prints what the log says in short, with
+what a by-product beside it holds. With --json it prints the signed Statement,
+byte for byte. It does not look at the model: verify does.` + exitHelp("0", "1", "2", "3", "4"),
 		Example: "  convrun show resnet18.onnx.convlog.json\n  convrun show --json resnet18.onnx",
 		RunE: func(c *cobra.Command, args []string) error {
 			path, _ := logOf(args[0])
@@ -33,7 +34,11 @@ model: verify does.` + exitHelp("0", "1", "2", "3", "4"),
 				_, err = fmt.Fprintf(c.OutOrStdout(), "%s\n", log.payload)
 				return err
 			}
-			return show(c.OutOrStdout(), log)
+			results, err := log.checkByproducts(c.Context())
+			if err != nil {
+				return err
+			}
+			return show(c.OutOrStdout(), log, results)
 		},
 	}
 	trust.addKey(command)
@@ -43,7 +48,7 @@ model: verify does.` + exitHelp("0", "1", "2", "3", "4"),
 }
 
 // show prints the log for people, one fact a line.
-func show(out io.Writer, log *openedLog) error {
+func show(out io.Writer, log *openedLog, byproducts []fileResult) error {
 	var text strings.Builder
 	line := func(label, format string, args ...any) {
 		fmt.Fprintf(&text, "%-16s %s\n", label, printable.String(fmt.Sprintf(format, args...)))
@@ -57,7 +62,12 @@ func show(out io.Writer, log *openedLog) error {
 	line("conversion", "%s", p.Conversion.ID)
 	line("date", "%s", p.Conversion.Date)
 	line("responsible", "%s (%s)", p.Conversion.Responsible.Name, p.Conversion.Responsible.Source)
-	line("learning model", "%s", together(p.VerifiedLearningModel.ID, p.VerifiedLearningModel.Version))
+	line("learning model", "%s", learningModel(p.VerifiedLearningModel))
+	for _, artifact := range p.VerifiedLearningModel.Artifacts {
+		if a := artifact.Annotations; a != nil && a.Signature != nil {
+			line("  signature", "%s by %s, not verified: %s", a.Signature.Name, a.Signature.Signer, a.Signature.Covers)
+		}
+	}
 	line("command", "%s", strings.Join(p.Converter.Command.Argv, " "))
 	line("ended", "%s", ended(p.Run))
 	line("converter", "%s", together(p.Converter.Name, p.Converter.Version))
@@ -67,6 +77,9 @@ func show(out io.Writer, log *openedLog) error {
 		line("  canonical", "%s", canonicalWord(m))
 		for _, part := range m.Parts {
 			line("  part", "%s sha256 %s", part.Name, orDash(part.Digest["sha256"]))
+		}
+		if m.Manifest != nil {
+			line("  manifest", "%s", wholeModel(*m.Manifest))
 		}
 	}
 	if len(p.FrozenModels) == 0 {
@@ -101,6 +114,12 @@ func show(out io.Writer, log *openedLog) error {
 	if ci := p.Environment.CI; ci != nil {
 		line("job", "%s, %s", ci.Service, ci.Run)
 	}
+	for _, short := range p.Shortened {
+		line("shortened", "%s", report.ShortenedLine(short))
+	}
+	for _, file := range byproducts {
+		line("by-product", "%s: %s", file.Name, file.Result)
+	}
 	capture := "complete"
 	if !p.Capture.Complete {
 		capture = "incomplete: " + strings.Join(p.Capture.Reasons, "; ")
@@ -114,6 +133,23 @@ func show(out io.Writer, log *openedLog) error {
 	}
 	_, err := io.WriteString(out, text.String())
 	return err
+}
+
+// learningModel is ID@VERSION as it was given, or that it was not.
+func learningModel(v provenance.VerifiedLearningModel) string {
+	if strings.HasPrefix(v.ID, provenance.Unknown) || strings.HasPrefix(v.Version, provenance.Unknown) {
+		return together(v.ID, v.Version)
+	}
+	return v.ID + "@" + v.Version
+}
+
+// wholeModel is the one digest of a model of several files, or why there is
+// none.
+func wholeModel(m provenance.Manifest) string {
+	if m.Reason != "" {
+		return m.Reason
+	}
+	return fmt.Sprintf("sha256 %s over %d files", m.Digest["sha256"], m.Files)
 }
 
 // maxShown is how many endpoints are shown; the log has them all.

@@ -72,6 +72,9 @@ func runSign(ctx context.Context, draft, keyPath, logPath string) error {
 	if dir, err := stateDir(); err == nil {
 		p.kept = filepath.Join(dir, "logs", provenance.PlainName(st.Predicate.Run.InvocationID)+logSuffix)
 	}
+	if err := p.copyByproducts(st, filepath.Dir(draft)); err != nil {
+		return err
+	}
 	if err := p.writeBundle(bundle, payload); err != nil {
 		return err
 	}

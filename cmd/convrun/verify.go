@@ -126,6 +126,9 @@ func verifyFile(ctx context.Context, o verifyOptions, file string) (v verdict, e
 	if !v.CaptureComplete {
 		v.Warnings = append(v.Warnings, "the capture is incomplete: "+strings.Join(predicate.Capture.Reasons, "; "))
 	}
+	if err := v.checkByproducts(ctx, log); err != nil {
+		return v, err
+	}
 	if err := v.checkOutputs(ctx, log, artifact, onlyLog); err != nil {
 		return v, err
 	}
@@ -134,6 +137,17 @@ func verifyFile(ctx context.Context, o verifyOptions, file string) (v verdict, e
 	}
 	v.Verified = true
 	return v, nil
+}
+
+// checkByproducts compares the files that belong to the log: they are checked
+// when they are there.
+func (v *verdict) checkByproducts(ctx context.Context, log *openedLog) error {
+	results, err := log.checkByproducts(ctx)
+	v.Files = append(v.Files, results...)
+	if err != nil {
+		return err
+	}
+	return v.complain(log.path)
 }
 
 // checkOutputs compares the files. The log of a run that left none can be

@@ -216,7 +216,11 @@ func (v *verdict) complain(artifact string) error {
 	if len(bad) == 0 {
 		return nil
 	}
-	return withStatus(status, withHint(fmt.Errorf("%s: %s", artifact, strings.Join(bad, "; ")),
+	prefix := artifact + ": "
+	if len(bad) == 1 && strings.HasPrefix(bad[0], filepath.Base(artifact)+": ") {
+		prefix = strings.TrimSuffix(artifact, filepath.Base(artifact)) // its name follows
+	}
+	return withStatus(status, withHint(fmt.Errorf("%s%s", prefix, strings.Join(bad, "; ")),
 		"take the files from where they were released, or convert again under convrun if the change is meant"))
 }
 
@@ -278,7 +282,15 @@ func (l listed) base(ctx context.Context, artifact string) (string, renamed, err
 	}
 	return "", renamed{}, withStatus(exitFailed, withHint(
 		fmt.Errorf("%s: expected a file that the log speaks of (%s), found %s", artifact, shortList(l.required), what),
-		"this is the log of another file; name the right one with --log"))
+		"%s", renamedHint(found.Result)))
+}
+
+// renamedHint is what to do about a file or folder that the log does not name.
+func renamedHint(found result) string {
+	if found == refused { // a folder
+		return "names in a log start from the folder that it lies in: give the model's folder its name in the log back, or name the right log with --log"
+	}
+	return "this is the log of another file; name the right one with --log"
 }
 
 func shortList(names []string) string {

@@ -204,6 +204,9 @@ func frozenBlocks(m provenance.FrozenModel) []Block {
 		{"Parameters", Cell{{words(parameters(m.Parameters) + byType(m.DTypes))}}},
 		{"Parts in other files", parts},
 	}}}
+	if m.Manifest != nil {
+		blocks[0].Facts = append(blocks[0].Facts, Fact{"Digest of all its files, as OpenSSF model_signing computes it", Cell{manifest(*m.Manifest)}})
+	}
 	blocks = append(blocks, values("Inputs and outputs of the model", m)...)
 	if len(m.Operators) == 0 {
 		return append(blocks, paragraph("unknown: no operator of the model is recorded"))
@@ -301,7 +304,18 @@ func files(st *provenance.Statement, annex *lists) Section {
 		}
 		s.Blocks = append(s.Blocks, annex.table(part.caption, fileColumns, each(part.list, fileRow(part.role)))...)
 	}
+	for _, short := range log.Shortened {
+		s.Blocks = append(s.Blocks, paragraph(ShortenedLine(short)))
+	}
 	return s
+}
+
+// ShortenedLine says in one line what the log does not hold.
+func ShortenedLine(short provenance.Shortened) string {
+	if short.List == "*" {
+		return fmt.Sprintf("Long texts and lists were cut: whole, the log would have had %s bytes.", thousands(int64(short.Total)))
+	}
+	return fmt.Sprintf("Of the %s elements of %s, %s stand in the by-product alone.", thousands(int64(short.Total)), short.List, thousands(int64(short.Moved)))
 }
 
 var fileColumns = []string{"File", "Role", "Digest", "Remarks"}

@@ -207,6 +207,12 @@ func remarks(rd provenance.ResourceDescriptor) []Text {
 	if a.Declared {
 		list = append(list, Text{words("named by the user")})
 	}
+	if a.Manifest != nil {
+		list = append(list, append(Text{words("the whole model: ")}, manifest(*a.Manifest)...))
+	}
+	if a.Signature != nil {
+		list = append(list, claimed(*a.Signature))
+	}
 	if a.Overwritten {
 		list = append(list, Text{words("the run wrote to it afterwards: the digest is of what was read")})
 	}
@@ -214,6 +220,25 @@ func remarks(rd provenance.ResourceDescriptor) []Text {
 		list = append(list, Text{words(a.Reason)})
 	}
 	return list
+}
+
+// manifest is the digest of a model of several files, or why there is none.
+func manifest(m provenance.Manifest) Text {
+	if len(m.Digest) == 0 {
+		return digests(nil, &provenance.Annotations{Reason: m.Reason})
+	}
+	t := append(digests(m.Digest, nil), words(" over "+count(m.Files, "file")))
+	if m.Reason != "" {
+		t = append(t, words(", "), value(m.Reason))
+	}
+	return t
+}
+
+// claimed is what a signature beside a model says, on one line.
+func claimed(s provenance.ModelSignature) Text {
+	t := append(Text{words("a signature lay beside it, not verified: "), monoValue(s.Name), words(", ")}, digests(s.Digest, nil)...)
+	t = append(t, words(", of type "), monoValue(s.PredicateType), words(", by "), monoValue(s.Signer), words(", over "), monoValue(s.Subject), words(", "))
+	return append(append(t, digests(s.SubjectDigest, nil)...), words(": "), value(s.Covers))
 }
 
 // commandLine joins arguments as a POSIX shell would read them.
