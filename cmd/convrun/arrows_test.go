@@ -11,13 +11,14 @@ const module = "github.com/convrun/convrun/"
 
 // arrows are the rooms that a room may import, besides the standard library.
 var arrows = map[string][]string{
-	"cmd/convrun":        {"runner", "runner/trace", "provenance", "provenance/model", "provenance/report", "sign", "printable"},
+	"cmd/convrun":        {"runner", "runner/trace", "provenance", "provenance/finding", "provenance/model", "provenance/report", "sign", "printable"},
 	"runner":             {"runner/trace", "runner/python"},
 	"runner/trace":       {"runner/trace/stage"},
 	"runner/trace/stage": {},
 	"runner/python":      {},
-	"provenance":         {"provenance/model", "runner", "runner/python", "strictjson"},
-	"provenance/model":   {},
+	"provenance":         {"provenance/finding", "provenance/model", "runner", "runner/python", "strictjson"},
+	"provenance/finding": {},
+	"provenance/model":   {"provenance/finding"},
 	"provenance/report":  {"provenance", "provenance/model", "printable"},
 	"sign":               {"strictjson"},
 	"printable":          {},
