@@ -41,12 +41,19 @@ type Meta struct {
 	Missing []string
 	// Scripts are the texts of code files, by path; a missing one was left out.
 	Scripts map[string]string
+	// Waivers accept findings; one without By is the responsible person's.
+	Waivers []WaiverRule
 }
 
 // New describes what was observed. artifacts are the model files found among
 // the run's files; those that Frozen chooses become the subjects.
 func New(o *runner.Observation, artifacts []Artifact, meta Meta) Statement {
 	frozen := Frozen(o, artifacts)
+	meta.Waivers = slices.Clone(meta.Waivers)
+	for i := range meta.Waivers {
+		by := &meta.Waivers[i].Waiver.By
+		*by = cmp.Or(*by, meta.Responsible.Name)
+	}
 	b := builder{o: o, artifacts: artifacts, frozen: frozen, meta: meta, base: Base(o, frozen)}
 	b.parts = b.roles()
 	log := ConversionLog{

@@ -12,66 +12,93 @@ import (
 	"github.com/convrun/convrun/runner/python"
 )
 
+// findingList grows by what is found.
+type findingList []Finding
+
+// add appends f, whose severity, and message if it has none, are the table's.
+func (l *findingList) add(f Finding) {
+	kind := finding.Must(f.ID)
+	f.Severity = kind.Severity
+	if f.Message == "" {
+		f.Message = kind.Means
+	}
+	*l = append(*l, f)
+}
+
 // findings are what a reader should know: of the models, of the run, of what
-// was asked against what came out.
+// was asked against what came out, sorted by ID.
 func (b *builder) findings(log *ConversionLog) []Finding {
-	findings := []Finding{}
-	add := func(id, message, evidence string) {
-		kind := finding.Must(id)
-		if message == "" {
-			message = kind.Means
-		}
-		findings = append(findings, Finding{ID: id, Severity: kind.Severity, Message: message, Evidence: evidence})
-	}
-	for _, artifact := range b.frozen {
+	found := findingList{}
+	for i, artifact := range b.frozen {
 		for _, f := range artifact.Model.Findings {
-			add(f.ID, f.Message, f.Evidence)
+			found.add(Finding{ID: f.ID, Subject: log.FrozenModels[i].Name, Message: f.Message, Evidence: f.Evidence})
 		}
 	}
+	b.ofRun(&found, log)
+	b.ofFiles(&found, log)
+	for i, model := range log.FrozenModels {
+		for _, call := range b.o.Python.Calls {
+			if b.made(call, b.frozen[i]) {
+				b.opset(&found, model, call)
+			}
+		}
+	}
+	b.ofPython(&found)
+	waive(&found, b.meta.Waivers)
+	slices.SortStableFunc(found, func(x, y Finding) int { return strings.Compare(x.ID, y.ID) })
+	return found
+}
+
+// ofRun adds what is to be said of the run as a whole.
+func (b *builder) ofRun(found *findingList, log *ConversionLog) {
 	switch {
 	case b.o.Signal != "":
-		add("CR-RUN-FAILED", "the command was ended by "+b.o.Signal, "")
+		found.add(Finding{ID: "CR-RUN-FAILED", Message: "the command was ended by " + b.o.Signal})
 	case b.o.ExitCode != 0:
-		add("CR-RUN-FAILED", fmt.Sprintf("the command ended with exit code %d", b.o.ExitCode), "")
+		found.add(Finding{ID: "CR-RUN-FAILED", Message: fmt.Sprintf("the command ended with exit code %d", b.o.ExitCode)})
 	}
 	if len(b.frozen) == 0 {
-		add("CR-NO-MODEL", "", "")
-	}
-	for _, missing := range b.meta.Missing {
-		add("CR-OUTPUT-MISSING", b.name(missing)+": declared as an output, but the run left no such file", "")
+		found.add(Finding{ID: "CR-NO-MODEL"})
 	}
 	if !log.Capture.Complete {
-		add("CR-CAPTURE-INCOMPLETE", "", strings.Join(log.Capture.Reasons, "; "))
+		found.add(Finding{ID: "CR-CAPTURE-INCOMPLETE", Evidence: strings.Join(log.Capture.Reasons, "; ")})
+	}
+}
+
+// ofFiles adds what is to be said of single files and packages.
+func (b *builder) ofFiles(found *findingList, log *ConversionLog) {
+	for _, missing := range b.meta.Missing {
+		name := b.name(missing)
+		found.add(Finding{ID: "CR-OUTPUT-MISSING", Subject: name, Message: name + ": declared as an output, but the run left no such file"})
 	}
 	for _, p := range log.Packages {
 		if strings.HasPrefix(p.Integrity, "modified") {
-			add("CR-PACKAGE-MODIFIED", fmt.Sprintf("%s %s is not as it was installed", p.Name, p.Version), p.Integrity)
+			found.add(Finding{ID: "CR-PACKAGE-MODIFIED", Subject: p.Name, Message: fmt.Sprintf("%s %s is not as it was installed", p.Name, p.Version), Evidence: p.Integrity})
 		}
 	}
 	for _, file := range b.o.Files {
 		if (file.Class == runner.Input || file.Class == runner.Code) && file.SHA256 != "" && file.Reason != "" {
-			add("CR-INPUT-CHANGED", b.name(file.Path)+": "+file.Reason, "")
+			name := b.name(file.Path)
+			found.add(Finding{ID: "CR-INPUT-CHANGED", Subject: name, Message: name + ": " + file.Reason})
 		}
 	}
-	for i, model := range log.FrozenModels {
-		for _, call := range b.o.Python.Calls {
-			if b.made(call, b.frozen[i]) {
-				b.opset(add, model, call)
-			}
-		}
-	}
+}
+
+// ofPython adds what Python processes showed, logged or died of.
+func (b *builder) ofPython(found *findingList) {
 	for _, warning := range b.o.Python.Warnings {
 		if warning.Source == python.Uncaught {
-			add("CR-PYTHON-EXCEPTION", fmt.Sprintf("Python ended with %s: %s", warning.Category, warning.Message), fmt.Sprintf("%s, line %d", warning.File, warning.Line))
+			found.add(Finding{
+				ID: "CR-PYTHON-EXCEPTION", Subject: warning.File, Message: fmt.Sprintf("Python ended with %s: %s", warning.Category, warning.Message),
+				Evidence: fmt.Sprintf("%s, line %d", warning.File, warning.Line),
+			})
 			continue
 		}
-		add("CR-CONVERTER-WARNING", warning.Message, warning.Category)
+		found.add(Finding{ID: "CR-CONVERTER-WARNING", Subject: warning.Source, Message: warning.Message, Evidence: warning.Category})
 	}
 	for _, problem := range b.o.Python.Problems {
-		add("CR-OBSERVER", "the observer in the Python process reported: "+problem, "")
+		found.add(Finding{ID: "CR-OBSERVER", Message: "the observer in the Python process reported: " + problem})
 	}
-	slices.SortStableFunc(findings, func(x, y Finding) int { return strings.Compare(x.ID, y.ID) })
-	return findings
 }
 
 // made tells whether a call made a frozen model: it was to write it, or it is
@@ -93,14 +120,14 @@ func (b *builder) made(call python.Call, frozen Artifact) bool {
 }
 
 // opset compares the opset that a call asked for with the one that came out.
-func (b *builder) opset(add func(id, message, evidence string), frozen FrozenModel, call python.Call) {
+func (b *builder) opset(found *findingList, frozen FrozenModel, call python.Call) {
 	got, ok := frozen.Opsets[""]
 	if !ok || !slices.Contains(call.Given, "opset_version") && !slices.Contains(call.Given, "opset") {
 		return
 	}
 	for _, name := range []string{"opset_version", "opset"} {
 		if asked, ok := call.Arguments[name].(json.Number); ok && asked.String() != strconv.FormatInt(got, 10) {
-			add("CR-OPSET", fmt.Sprintf("opset %s was asked for, the model has opset %d", asked, got), frozen.Name+", "+call.Function)
+			found.add(Finding{ID: "CR-OPSET", Subject: frozen.Name, Message: fmt.Sprintf("opset %s was asked for, the model has opset %d", asked, got), Evidence: call.Function})
 		}
 	}
 }

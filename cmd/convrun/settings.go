@@ -23,6 +23,16 @@ type settings struct {
 	Context     map[string]string `toml:"context"`
 	// Key is the private key to sign with: in the user's own file only.
 	Key string `toml:"key"`
+	// Waive accepts findings. It takes nothing out of a log: who may accept
+	// what is for the reader, who is told the file.
+	Waive []waiveSetting `toml:"waive"`
+}
+
+// waiveSetting is one [[waive]] of a configuration file.
+type waiveSetting struct {
+	Finding string `toml:"finding"` // ID[:SUBJECT]
+	Reason  string `toml:"reason"`
+	By      string `toml:"by"`
 }
 
 const (
@@ -40,6 +50,7 @@ type sourced struct{ value, source string }
 type configuration struct {
 	model, responsible, key sourced
 	context                 map[string]string
+	waivers                 []provenance.WaiverRule
 	used                    []provenance.ResourceDescriptor
 }
 
@@ -87,6 +98,17 @@ func (c *configuration) add(path, role string, mustExist bool) error {
 	}
 	for name, value := range s.Context {
 		c.context[name] = value
+	}
+	for _, w := range s.Waive {
+		by := w.By
+		if by == "" {
+			by = provenance.Unknown + "the configuration does not say"
+		}
+		rule, err := waiverRule(w.Finding, provenance.Waiver{Reason: w.Reason, By: by, Source: source})
+		if err != nil {
+			return fmt.Errorf("read configuration %s: waive: %w", path, err)
+		}
+		c.waivers = append(c.waivers, rule)
 	}
 	absolute, err := filepath.Abs(path)
 	if err != nil {

@@ -86,6 +86,9 @@ func show(out io.Writer, log *openedLog) error {
 	line("network", "%s", network(p.Run))
 	for _, finding := range p.Findings {
 		line(finding.Severity, "%s: %s", finding.ID, finding.Message)
+		if finding.Waiver != nil {
+			line("", "waived: %s", waived(finding.Waiver))
+		}
 	}
 	capture := "complete"
 	if !p.Capture.Complete {
@@ -97,6 +100,11 @@ func show(out io.Writer, log *openedLog) error {
 	}
 	_, err := io.WriteString(out, text.String())
 	return err
+}
+
+// waived is why, by whom and where a finding was accepted.
+func waived(w *provenance.Waiver) string {
+	return fmt.Sprintf("%s (by %s, %s)", w.Reason, w.By, w.Source)
 }
 
 // maxShown is how many endpoints are shown; the log has them all.

@@ -126,4 +126,7 @@ var Kinds = []Kind{
 	{"CR-TFLITE-QUANTIZED", Note, "Tensors of a TFLite model are quantized",
 		"tensors of the model are quantized",
 		"Nothing, when it was asked for; measure what quantization does to the results."},
+	{"CR-WAIVER-UNUSED", Warning, "A waiver covers no finding",
+		"a waiver covers no finding of this run",
+		"Remove the waiver, or correct its identifier and its subject: a waiver that lies about may cover tomorrow what nobody looked at."},
 }

@@ -352,15 +352,21 @@ func findings(list []provenance.Finding) Section {
 		return s
 	}
 	rows := each(list, func(f provenance.Finding) Row {
-		waiver := Span{Words: "not waived"}
-		if f.Waiver != nil {
-			waiver = Span{Words: orWhy(*f.Waiver, "waived without a reason"), Tone: Caution}
+		waiver := Cell{{words("not waived")}}
+		if w := f.Waiver; w != nil {
+			waiver = Cell{
+				{{Words: orWhy(w.Reason, "waived without a reason"), Tone: Caution}},
+				{words("by "), value(orWhy(w.By, "unknown: not said")), words(", "), value(orWhy(w.Source, "unknown: not said"))},
+			}
 		}
 		message := Cell{{value(f.Message)}}
+		if f.Subject != "" {
+			message = append(message, Text{monoValue(f.Subject)})
+		}
 		if f.Evidence != "" {
 			message = append(message, Text{value(f.Evidence)})
 		}
-		return Row{Cells: []Cell{{{monoValue(f.ID)}}, {{severity(f.Severity)}}, message, {{waiver}}}}
+		return Row{Cells: []Cell{{{monoValue(f.ID)}}, {{severity(f.Severity)}}, message, waiver}}
 	})
 	s.Blocks = []Block{{Table: &Table{"Findings", []string{"Finding", "Severity", "What was found", "Waiver"}, rows}}}
 	return s
