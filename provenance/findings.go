@@ -1,10 +1,8 @@
 package provenance
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/convrun/convrun/provenance/finding"
@@ -36,13 +34,7 @@ func (b *builder) findings(log *ConversionLog) []Finding {
 	}
 	b.ofRun(&found, log)
 	b.ofFiles(&found, log)
-	for i, model := range log.FrozenModels {
-		for _, call := range b.o.Python.Calls {
-			if b.made(call, b.frozen[i]) {
-				b.opset(&found, model, call)
-			}
-		}
-	}
+	b.askedAndGot(&found, log)
 	b.ofPython(&found)
 	waive(&found, b.meta.Waivers)
 	slices.SortStableFunc(found, func(x, y Finding) int { return strings.Compare(x.ID, y.ID) })
@@ -98,36 +90,5 @@ func (b *builder) ofPython(found *findingList) {
 	}
 	for _, problem := range b.o.Python.Problems {
 		found.add(Finding{ID: "CR-OBSERVER", Message: "the observer in the Python process reported: " + problem})
-	}
-}
-
-// made tells whether a call made a frozen model: it was to write it, or it is
-// the only conversion and that the only model.
-func (b *builder) made(call python.Call, frozen Artifact) bool {
-	if call.Saves || call.Outcome != "returned" {
-		return false
-	}
-	conversions := 0
-	for _, other := range b.o.Python.Calls {
-		if !other.Saves {
-			conversions++
-		}
-	}
-	wrote := slices.ContainsFunc(b.o.Files, func(f runner.File) bool {
-		return f.Path == frozen.Path && (slices.Contains(call.Writes, f.Path) || slices.Contains(call.Writes, f.RenamedFrom))
-	})
-	return wrote || len(call.Writes) == 0 && conversions == 1 && len(b.frozen) == 1
-}
-
-// opset compares the opset that a call asked for with the one that came out.
-func (b *builder) opset(found *findingList, frozen FrozenModel, call python.Call) {
-	got, ok := frozen.Opsets[""]
-	if !ok || !slices.Contains(call.Given, "opset_version") && !slices.Contains(call.Given, "opset") {
-		return
-	}
-	for _, name := range []string{"opset_version", "opset"} {
-		if asked, ok := call.Arguments[name].(json.Number); ok && asked.String() != strconv.FormatInt(got, 10) {
-			found.add(Finding{ID: "CR-OPSET", Subject: frozen.Name, Message: fmt.Sprintf("opset %s was asked for, the model has opset %d", asked, got), Evidence: call.Function})
-		}
 	}
 }

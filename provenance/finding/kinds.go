@@ -3,6 +3,18 @@ package finding
 // Kinds is the one table of findings, sorted by ID. To add a finding, add a row
 // and raise it; docs/findings.md is made from here.
 var Kinds = []Kind{
+	{"CR-ASKED-DYNAMIC", Warning, "A dimension that was to be dynamic is fixed",
+		"a dimension that was to be dynamic is fixed in the model",
+		"The model takes one size only. Exporters fix a dimension when the traced code depends on it, or when it was 0 or 1 in the example: change the code or the example, and export again."},
+	{"CR-ASKED-EXTERNAL-DATA", Warning, "Weights are not where they were asked for",
+		"weights are in the model when they were to lie beside it, or the other way round",
+		"Deploy what is there, not what was asked for: a model without its parts does not load. The older exporter of PyTorch has no choice here."},
+	{"CR-ASKED-NAMES", Warning, "Inputs or outputs have other names or another order than was asked for",
+		"inputs or outputs have other names, or another order, than the call asked for",
+		"Feed the model by the names that it has. An input that the model does not use is left out by exporters."},
+	{"CR-ASKED-SHAPE", Warning, "An input has another type or shape than was asked for",
+		"an input has another type or shape than the call asked for",
+		"Feed the model what it takes, or export it again with the signature that is wanted."},
 	{"CR-CAPTURE-INCOMPLETE", Warning, "Not everything that the run did was seen",
 		"not everything that the run did was seen",
 		"Read `capture.reasons` and run again where that can be mended; `convrun doctor` tells what works on the machine. A file that was not seen may be missing among inputs and outputs."},
