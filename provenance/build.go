@@ -15,6 +15,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/convrun/convrun/provenance/model"
 	"github.com/convrun/convrun/runner"
 	"github.com/convrun/convrun/runner/python"
 )
@@ -41,6 +42,8 @@ type Meta struct {
 	Missing []string
 	// Scripts are the texts of code files, by path; a missing one was left out.
 	Scripts map[string]string
+	// Targets are what the frozen models are meant for.
+	Targets []model.Target
 	// Waivers accept findings; one without By is the responsible person's.
 	Waivers []WaiverRule
 }
@@ -105,8 +108,12 @@ func (b *builder) conversion() Conversion {
 	if context == nil {
 		context = map[string]string{}
 	}
+	var targets []string
+	for _, target := range b.meta.Targets {
+		targets = append(targets, target.String())
+	}
 	return Conversion{
-		ID: ConversionID(b.o, b.frozen, b.meta.ID), Date: b.o.Started.UTC().Format(time.DateOnly),
+		Targets: targets, ID: ConversionID(b.o, b.frozen, b.meta.ID), Date: b.o.Started.UTC().Format(time.DateOnly),
 		Responsible: b.meta.Responsible, Phase: Phase, Supersedes: b.meta.Supersedes, Context: context,
 	}
 }

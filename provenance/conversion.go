@@ -51,6 +51,9 @@ type Conversion struct {
 	Supersedes *ResourceDescriptor `json:"supersedes" jsonschema:"nullable"`
 	// Reason for this conversion, in the user's words.
 	Reason *string `json:"reason" jsonschema:"nullable"`
+	// Targets are what the frozen models are meant for, NAME==VERSION, as far as
+	// that was stated; findings say where one does not fit.
+	Targets []string `json:"targets,omitempty"`
 	// Context is what the user gives: item, integrity level, intended target.
 	Context map[string]string `json:"context"`
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/convrun/convrun/provenance/finding"
+	"github.com/convrun/convrun/provenance/model"
 	"github.com/convrun/convrun/runner"
 	"github.com/convrun/convrun/runner/python"
 )
@@ -23,13 +24,22 @@ func (l *findingList) add(f Finding) {
 	*l = append(*l, f)
 }
 
+func (l *findingList) ofModel(f model.Finding, name string) {
+	l.add(Finding{ID: f.ID, Subject: name, Message: f.Message, Evidence: f.Evidence})
+}
+
 // findings are what a reader should know: of the models, of the run, of what
 // was asked against what came out, sorted by ID.
 func (b *builder) findings(log *ConversionLog) []Finding {
 	found := findingList{}
 	for i, artifact := range b.frozen {
 		for _, f := range artifact.Model.Findings {
-			found.add(Finding{ID: f.ID, Subject: log.FrozenModels[i].Name, Message: f.Message, Evidence: f.Evidence})
+			found.ofModel(f, log.FrozenModels[i].Name)
+		}
+		for _, target := range b.meta.Targets {
+			for _, f := range target.Fit(artifact.Model) {
+				found.ofModel(f, log.FrozenModels[i].Name)
+			}
 		}
 	}
 	b.ofRun(&found, log)

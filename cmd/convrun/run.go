@@ -28,7 +28,7 @@ const descendantGrace = 3 * time.Second
 type runOptions struct {
 	id, model, responsible string
 	inputs, outputs        []string
-	waivers                []string
+	waivers, targets       []string
 	config, key, log       string
 	method, observe        string
 	noCache, quiet         bool
@@ -55,6 +55,7 @@ log beside the frozen model: MODEL.convlog.json. A failed command is logged too.
 	flags.StringVar(&o.responsible, "responsible", "", "the `PERSON` who converts, \"Name <mail>\" (default: git, then the system's user)")
 	flags.StringArrayVar(&o.inputs, "input", nil, "`FILE` that the command reads; only needed for what tracing cannot see")
 	flags.StringArrayVar(&o.outputs, "output", nil, "`FILE` or folder that is the frozen model; only needed when it is not found by itself")
+	addTargets(command, &o.targets)
 	flags.StringArrayVar(&o.waivers, "waive", nil, "`ID[:SUBJECT]=REASON`: accept a finding, of the files or packages that the pattern SUBJECT matches; the log keeps both")
 	flags.StringVar(&o.config, "config", "", "configuration `FILE`, counting more than the project's and the user's")
 	flags.StringVar(&o.key, "key", "", "private key `FILE` to sign with (default: configuration, then this user's local key)")
@@ -227,7 +228,11 @@ func prepare(options runOptions) (configuration, provenance.Meta, error) {
 	if err != nil {
 		return config, provenance.Meta{}, err
 	}
-	meta := provenance.Meta{Waivers: append(waivers, config.waivers...), Version: toolVersion(), ID: options.id, ModelSource: config.model.source, Context: config.context, Configuration: config.used}
+	targets, err := parseTargets(append(config.targets, options.targets...))
+	if err != nil {
+		return config, provenance.Meta{}, err
+	}
+	meta := provenance.Meta{Targets: targets, Waivers: append(waivers, config.waivers...), Version: toolVersion(), ID: options.id, ModelSource: config.model.source, Context: config.context, Configuration: config.used}
 	if config.model.value != "" {
 		if meta.ModelID, meta.ModelVersion, err = splitModel(config.model.value); err != nil {
 			return config, meta, err

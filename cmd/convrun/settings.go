@@ -23,6 +23,8 @@ type settings struct {
 	Context     map[string]string `toml:"context"`
 	// Key is the private key to sign with: in the user's own file only.
 	Key string `toml:"key"`
+	// Targets are what the frozen models are meant for, as --target has them.
+	Targets []string `toml:"targets"`
 	// Waive accepts findings. It takes nothing out of a log: who may accept
 	// what is for the reader, who is told the file.
 	Waive []waiveSetting `toml:"waive"`
@@ -50,6 +52,7 @@ type sourced struct{ value, source string }
 type configuration struct {
 	model, responsible, key sourced
 	context                 map[string]string
+	targets                 []string
 	waivers                 []provenance.WaiverRule
 	used                    []provenance.ResourceDescriptor
 }
@@ -99,6 +102,10 @@ func (c *configuration) add(path, role string, mustExist bool) error {
 	for name, value := range s.Context {
 		c.context[name] = value
 	}
+	if _, err := parseTargets(s.Targets); err != nil {
+		return fmt.Errorf("read configuration %s: targets: %w", path, err)
+	}
+	c.targets = append(c.targets, s.Targets...)
 	for _, w := range s.Waive {
 		by := w.By
 		if by == "" {

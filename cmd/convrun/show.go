@@ -57,6 +57,9 @@ func show(out io.Writer, log *openedLog) error {
 	line("date", "%s", p.Conversion.Date)
 	line("responsible", "%s (%s)", p.Conversion.Responsible.Name, p.Conversion.Responsible.Source)
 	line("learning model", "%s", together(p.VerifiedLearningModel.ID, p.VerifiedLearningModel.Version))
+	if len(p.Conversion.Targets) > 0 {
+		line("meant for", "%s", strings.Join(p.Conversion.Targets, ", "))
+	}
 	line("command", "%s", strings.Join(p.Converter.Command.Argv, " "))
 	line("ended", "%s", ended(p.Run))
 	line("converter", "%s", together(p.Converter.Name, p.Converter.Version))

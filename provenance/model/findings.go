@@ -49,14 +49,18 @@ const (
 // the verdicts list more. Only parts are told one by one, up to MaxEvidence of
 // them.
 func (m *Model) find(id, message, evidence string) {
-	kind := finding.Must(id)
 	if n := m.found(id); n == MaxEvidence || n > 0 && id != PartProblem {
 		return
 	}
+	m.Findings = append(m.Findings, newFinding(id, message, evidence))
+}
+
+func newFinding(id, message, evidence string) Finding {
+	kind := finding.Must(id)
 	if message == "" {
 		message = kind.Means
 	}
-	m.Findings = append(m.Findings, Finding{ID: id, Severity: kind.Severity, Message: message, Evidence: clip(evidence)})
+	return Finding{ID: id, Severity: kind.Severity, Message: message, Evidence: clip(evidence)}
 }
 
 // found counts the findings of this kind.
