@@ -96,9 +96,27 @@ func (b *builder) ofPython(found *findingList) {
 			})
 			continue
 		}
-		found.add(Finding{ID: "CR-CONVERTER-WARNING", Subject: warning.Source, Message: warning.Message, Evidence: warning.Category})
+		found.add(Finding{ID: warningID(warning.Message), Subject: warning.Source, Message: warning.Message, Evidence: warning.Category})
 	}
 	for _, problem := range b.o.Python.Problems {
 		found.add(Finding{ID: "CR-OBSERVER", Message: "the observer in the Python process reported: " + problem})
 	}
+}
+
+// sourceTrains are the starts of what PyTorch's exporters warn with when the
+// model that they are given is in training mode: torch.onnx with dynamo=True,
+// and without it below opset 12.
+var sourceTrains = []string{
+	"Exporting a model while it is in training mode.",
+	"You are exporting the model in training mode with onnx opset version",
+}
+
+// warningID is the finding that a warning is; most are for people to judge.
+func warningID(message string) string {
+	for _, start := range sourceTrains {
+		if strings.HasPrefix(message, start) {
+			return "CR-SOURCE-TRAINING"
+		}
+	}
+	return "CR-CONVERTER-WARNING"
 }

@@ -25,6 +25,7 @@ func TestWhatWasAskedIsHeldAgainstWhatCameOut(t *testing.T) {
 	}
 	want := map[string][]string{
 		"good_legacy.onnx": nil, "good_parameters.onnx": nil, "good_by_place.onnx": nil, "good_by_name.onnx": nil, "good_auto.onnx": nil,
+		"training.onnx": nil, "training_legacy.onnx": nil,
 		"opset.onnx":   {"CR-OPSET: opset 11 was asked for, the model has opset 18"},
 		"unused.onnx":  {"CR-ASKED-NAMES: inputs a, b were asked for, the model has a"},
 		"dynamic.onnx": {`CR-ASKED-DYNAMIC: dimension 0 of "y" was to be dynamic, the model has it fixed: [1, 4]`},
@@ -34,4 +35,13 @@ func TestWhatWasAskedIsHeldAgainstWhatCameOut(t *testing.T) {
 		w.equal("findings of "+name, got[name], want[name])
 	}
 	w.equal("models", len(got), len(want))
+
+	// Each exporter has its own words for a model in training mode.
+	trains := 0
+	for _, f := range st.Predicate.Findings {
+		if f.ID == "CR-SOURCE-TRAINING" {
+			trains++
+		}
+	}
+	w.equal("warnings about the source's mode", trains, 2)
 }

@@ -50,3 +50,5 @@ export("unused", OnlyFirst().eval(), pair, dynamo=False, input_names=["a", "b"],
 # This exporter takes no wish for an output, and the mean is always one row.
 export("dynamic", Mean().eval(), (torch.zeros(4, 4),), dynamo=True, input_names=["a"], output_names=["y"], dynamic_axes={"a": {0: "n"}, "y": {0: "n"}})
 export("inside", model, pair, dynamo=False, external_data=True)
+export("training", Sum().train(), pair, dynamo=True)
+export("training_legacy", Sum().train(), pair, dynamo=False, opset_version=11, training=torch.onnx.TrainingMode.TRAINING)
