@@ -45,7 +45,7 @@ fuzz: ## Every fuzz target with 2,000 inputs
 	.ci/fuzz 2000x
 
 update: ## Make again what is generated: docs, schema, golden files
-	go test ./cmd/convrun ./provenance ./provenance/report -run 'Docs|Schema|Golden|Fixture' -update
+	go test ./cmd/convrun ./provenance ./provenance/finding ./provenance/report -run 'Docs|Schema|Golden|Fixture' -update
 
 tools: $(call envs,$(TESTED)) $(CACHE)/bin/cosign ## Make the environments and tools that the tests need
 	.ci/tools

@@ -47,6 +47,10 @@ type Meta struct {
 	Scripts map[string]ScriptText
 	// Signatures are model signatures found beside models, by the model's path.
 	Signatures map[string][]SignatureFile
+	// Targets are what the frozen models are meant for.
+	Targets []model.Target
+	// Waivers accept findings; one without By is the responsible person's.
+	Waivers []WaiverRule
 }
 
 // ScriptText is the text of a script, or Unknown with the reason, and the
@@ -57,6 +61,11 @@ type ScriptText struct{ Text, Encoding string }
 // the run's files; those that Frozen chooses become the subjects.
 func New(o *runner.Observation, artifacts []Artifact, meta Meta) Statement {
 	frozen := Frozen(o, artifacts)
+	meta.Waivers = slices.Clone(meta.Waivers)
+	for i := range meta.Waivers {
+		by := &meta.Waivers[i].Waiver.By
+		*by = cmp.Or(*by, meta.Responsible.Name)
+	}
 	b := builder{o: o, frozen: frozen, meta: meta, base: Base(o, frozen)}
 	b.parts, b.owners, b.files = b.roles(), map[string]*Artifact{}, map[string]*runner.File{}
 	for i := range artifacts {
@@ -126,8 +135,12 @@ func (b *builder) conversion() Conversion {
 	if context == nil {
 		context = map[string]string{}
 	}
+	var targets []string
+	for _, target := range b.meta.Targets {
+		targets = append(targets, target.String())
+	}
 	return Conversion{
-		ID: ConversionID(b.o, b.frozen, b.meta.ID), IDSource: b.meta.IDSource, Date: b.o.Started.UTC().Format(time.DateOnly),
+		Targets: targets, ID: ConversionID(b.o, b.frozen, b.meta.ID), IDSource: b.meta.IDSource, Date: b.o.Started.UTC().Format(time.DateOnly),
 		Responsible: b.meta.Responsible, Phase: Phase, Supersedes: b.meta.Supersedes, Context: context, ContextSources: b.meta.ContextSources,
 	}
 }
@@ -314,7 +327,7 @@ func (b *builder) mainCall() (main *python.Call) {
 func (b *builder) rank(call *python.Call) int {
 	rank := 1
 	switch {
-	case len(b.frozen) > 0 && b.made(*call, b.frozen[0]):
+	case len(b.frozen) > 0 && b.toWrite(*call, b.frozen[0]):
 		rank = 3
 	case len(call.Writes) == 0:
 		rank = 2

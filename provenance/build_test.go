@@ -177,6 +177,7 @@ func TestOpsetOfSeveralCalls(t *testing.T) {
 		{"as asked", []python.Call{asks("18", "returned", "/w/m.onnx")}, false},
 		{"not as asked", []python.Call{asks("17", "returned", "/w/m.onnx")}, true},
 		{"renamed since", []python.Call{asks("17", "returned", "/w/part")}, true},
+		{"another call wrote it since", []python.Call{asks("17", "returned", "/w/m.onnx"), asks("18", "returned", "/w/m.onnx")}, false},
 		{"another file", []python.Call{asks("18", "returned", "/w/m.onnx"), asks("13", "returned", "/w/other.onnx")}, false},
 		{"it failed", []python.Call{asks("99", "raised: ValueError", "/w/m.onnx"), asks("18", "returned", "/w/m.onnx")}, false},
 		{"into a buffer, nothing else", []python.Call{asks("17", "returned")}, true},

@@ -66,6 +66,9 @@ type Conversion struct {
 	Supersedes *ResourceDescriptor `json:"supersedes" jsonschema:"nullable"`
 	// Reason for this conversion, in the user's words.
 	Reason *string `json:"reason" jsonschema:"nullable"`
+	// Targets are what the frozen models are meant for, NAME==VERSION, as far as
+	// that was stated; findings say where one does not fit.
+	Targets []string `json:"targets,omitempty"`
 	// Context is what the user gives: item, integrity level, intended target.
 	Context map[string]string `json:"context"`
 	// ContextSources says where each of Context comes from.
@@ -544,15 +547,27 @@ type Endpoint struct {
 
 // Finding is something a reader should know, with a stable ID.
 type Finding struct {
-	// ID is stable; the specification lists them.
+	// ID is stable; docs/findings.md lists them.
 	ID string `json:"id"`
 	// Severity is "error", "warning" or "note".
 	Severity string `json:"severity" jsonschema:"enum=error,enum=warning,enum=note"`
 	Message  string `json:"message"`
 	// Evidence is what the message rests on; it may be empty.
 	Evidence string `json:"evidence"`
+	// Subject is the file, package or logger that it is about; empty when that
+	// is the run.
+	Subject string `json:"subject,omitempty"`
 	// Waiver is why the finding was accepted; nil when it was not.
-	Waiver *string `json:"waiver" jsonschema:"nullable"`
+	Waiver *Waiver `json:"waiver" jsonschema:"nullable"`
+}
+
+// Waiver says that someone accepted a finding, and why.
+type Waiver struct {
+	Reason string `json:"reason"`
+	// By is who accepted it, or "unknown: …".
+	By string `json:"by"`
+	// Source is where the waiver was given: "flag" or "configuration PATH".
+	Source string `json:"source"`
 }
 
 // Capture says how the run was watched and what that cannot have seen.

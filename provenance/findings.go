@@ -1,102 +1,127 @@
 package provenance
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
+	"github.com/convrun/convrun/provenance/finding"
+	"github.com/convrun/convrun/provenance/model"
 	"github.com/convrun/convrun/runner"
 	"github.com/convrun/convrun/runner/python"
 )
 
-// findings are what a reader should know: of the models, of the run, of what
-// was asked against what came out. docs/spec has the table of IDs.
-func (b *builder) findings(log *ConversionLog) []Finding {
-	findings := []Finding{}
-	add := func(id, severity, message, evidence string) {
-		findings = append(findings, Finding{ID: id, Severity: severity, Message: message, Evidence: evidence})
+// findingList grows by what is found.
+type findingList []Finding
+
+// add appends f, whose severity, and message if it has none, are the table's.
+func (l *findingList) add(f Finding) {
+	kind := finding.Must(f.ID)
+	f.Severity = kind.Severity
+	if f.Message == "" {
+		f.Message = kind.Means
 	}
-	for _, artifact := range b.frozen {
+	*l = append(*l, f)
+}
+
+func (l *findingList) ofModel(f model.Finding, name string) {
+	l.add(Finding{ID: f.ID, Subject: name, Message: f.Message, Evidence: f.Evidence})
+}
+
+// findings are what a reader should know: of the models, of the run, of what
+// was asked against what came out, sorted by ID.
+func (b *builder) findings(log *ConversionLog) []Finding {
+	found := findingList{}
+	for i, artifact := range b.frozen {
 		for _, f := range artifact.Model.Findings {
-			add(f.ID, f.Severity, f.Message, f.Evidence)
+			found.ofModel(f, log.FrozenModels[i].Name)
+		}
+		for _, target := range b.meta.Targets {
+			for _, f := range target.Fit(artifact.Model) {
+				found.ofModel(f, log.FrozenModels[i].Name)
+			}
 		}
 	}
 	for _, artifact := range b.frozen {
 		if f := artifact.Folding; f != nil && !f.Proven() {
-			add("CR-BN-UNACCOUNTED", "warning", fmt.Sprintf("%d of %d batch normalizations of the trained model are neither kept nor folded with its numbers", len(f.Missing), f.Layers), fmt.Sprintf("%s, %s", b.name(artifact.FoldedFrom), f))
+			found.add(Finding{
+				ID: "CR-BN-UNACCOUNTED", Subject: b.name(artifact.Files[0]),
+				Message:  fmt.Sprintf("%d of %d batch normalizations of the trained model are neither kept nor folded with its numbers", len(f.Missing), f.Layers),
+				Evidence: fmt.Sprintf("%s, %s", b.name(artifact.FoldedFrom), f),
+			})
 		}
 	}
+	b.ofRun(&found, log)
+	b.ofFiles(&found, log)
+	b.askedAndGot(&found, log)
+	b.ofPython(&found)
+	waive(&found, b.meta.Waivers)
+	slices.SortStableFunc(found, func(x, y Finding) int { return strings.Compare(x.ID, y.ID) })
+	return found
+}
+
+// ofRun adds what is to be said of the run as a whole.
+func (b *builder) ofRun(found *findingList, log *ConversionLog) {
 	switch {
 	case b.o.Signal != "":
-		add("CR-RUN-FAILED", "error", "the command was ended by "+b.o.Signal, "")
+		found.add(Finding{ID: "CR-RUN-FAILED", Message: "the command was ended by " + b.o.Signal})
 	case b.o.ExitCode != 0:
-		add("CR-RUN-FAILED", "error", fmt.Sprintf("the command ended with exit code %d", b.o.ExitCode), "")
+		found.add(Finding{ID: "CR-RUN-FAILED", Message: fmt.Sprintf("the command ended with exit code %d", b.o.ExitCode)})
 	}
 	if len(b.frozen) == 0 {
-		add("CR-NO-MODEL", "warning", "no output was recognised as a model", "")
-	}
-	for _, missing := range b.meta.Missing {
-		add("CR-OUTPUT-MISSING", "error", b.name(missing)+": declared as an output, but the run left no such file", "")
+		found.add(Finding{ID: "CR-NO-MODEL"})
 	}
 	if !log.Capture.Complete {
-		add("CR-CAPTURE-INCOMPLETE", "warning", "not everything that the run did was seen", strings.Join(log.Capture.Reasons, "; "))
+		found.add(Finding{ID: "CR-CAPTURE-INCOMPLETE", Evidence: strings.Join(log.Capture.Reasons, "; ")})
 	}
-	b.packageFindings(add)
+}
+
+// ofFiles adds what is to be said of single files and packages.
+func (b *builder) ofFiles(found *findingList, log *ConversionLog) {
+	for _, missing := range b.meta.Missing {
+		name := b.name(missing)
+		found.add(Finding{ID: "CR-OUTPUT-MISSING", Subject: name, Message: name + ": declared as an output, but the run left no such file"})
+	}
+	b.packageFindings(found)
 	for _, file := range b.o.Files {
 		if (file.Class == runner.Input || file.Class == runner.Code) && file.SHA256 != "" && file.Reason != "" {
-			add("CR-INPUT-CHANGED", "warning", b.name(file.Path)+": "+file.Reason, "")
+			name := b.name(file.Path)
+			found.add(Finding{ID: "CR-INPUT-CHANGED", Subject: name, Message: name + ": " + file.Reason})
 		}
 	}
-	for i, model := range log.FrozenModels {
-		for _, call := range b.o.Python.Calls {
-			if b.made(call, b.frozen[i]) {
-				b.opset(add, model, call)
-			}
-		}
-	}
+}
+
+// ofPython adds what Python processes showed, logged or died of.
+func (b *builder) ofPython(found *findingList) {
 	for _, warning := range b.o.Python.Warnings {
 		if warning.Source == python.Uncaught {
-			add("CR-PYTHON-EXCEPTION", "error", fmt.Sprintf("Python ended with %s: %s", warning.Category, warning.Message), fmt.Sprintf("%s, line %d", warning.File, warning.Line))
+			found.add(Finding{
+				ID: "CR-PYTHON-EXCEPTION", Subject: warning.File, Message: fmt.Sprintf("Python ended with %s: %s", warning.Category, warning.Message),
+				Evidence: fmt.Sprintf("%s, line %d", warning.File, warning.Line),
+			})
 			continue
 		}
-		add("CR-CONVERTER-WARNING", "note", warning.Message, warning.Category)
+		found.add(Finding{ID: warningID(warning.Message), Subject: warning.Source, Message: warning.Message, Evidence: warning.Category})
 	}
 	for _, problem := range b.o.Python.Problems {
-		add("CR-OBSERVER", "note", "the observer in the Python process reported: "+problem, "")
+		found.add(Finding{ID: "CR-OBSERVER", Message: "the observer in the Python process reported: " + problem})
 	}
-	slices.SortStableFunc(findings, func(x, y Finding) int { return strings.Compare(x.ID, y.ID) })
-	return findings
 }
 
-// made tells whether a call made a frozen model: it was to write it, or it is
-// the only conversion and that the only model.
-func (b *builder) made(call python.Call, frozen Artifact) bool {
-	if call.Saves || call.Added || call.Outcome != "returned" {
-		return false
-	}
-	conversions := 0
-	for _, other := range b.o.Python.Calls {
-		if !other.Saves && !other.Added {
-			conversions++
-		}
-	}
-	wrote := asked(call, frozen) || slices.ContainsFunc(b.o.Files, func(f runner.File) bool {
-		return f.Path == frozen.Path && f.RenamedFrom != "" && covers(call.Writes, f.RenamedFrom)
-	})
-	return wrote || len(call.Writes) == 0 && conversions == 1 && len(b.frozen) == 1
+// sourceTrains are the starts of what PyTorch's exporters warn with when the
+// model that they are given is in training mode: torch.onnx with dynamo=True,
+// and without it below opset 12.
+var sourceTrains = []string{
+	"Exporting a model while it is in training mode.",
+	"You are exporting the model in training mode with onnx opset version",
 }
 
-// opset compares the opset that a call asked for with the one that came out.
-func (b *builder) opset(add func(id, severity, message, evidence string), frozen FrozenModel, call python.Call) {
-	got, ok := frozen.Opsets[""]
-	if !ok || !slices.Contains(call.Given, "opset_version") && !slices.Contains(call.Given, "opset") {
-		return
-	}
-	for _, name := range []string{"opset_version", "opset"} {
-		if asked, ok := call.Arguments[name].(json.Number); ok && asked.String() != strconv.FormatInt(got, 10) {
-			add("CR-OPSET", "warning", fmt.Sprintf("opset %s was asked for, the model has opset %d", asked, got), frozen.Name+", "+call.Function)
+// warningID is the finding that a warning is; most are for people to judge.
+func warningID(message string) string {
+	for _, start := range sourceTrains {
+		if strings.HasPrefix(message, start) {
+			return "CR-SOURCE-TRAINING"
 		}
 	}
+	return "CR-CONVERTER-WARNING"
 }

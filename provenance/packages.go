@@ -157,38 +157,38 @@ func (b *builder) hubs() (sources []HubSource) {
 
 // packageFindings name the files that are not as they were installed, and the
 // sources that another run may find changed.
-func (b *builder) packageFindings(add func(id, severity, message, evidence string)) {
+func (b *builder) packageFindings(found *findingList) {
 	for _, d := range b.o.Distributions {
 		title := d.Name + " " + d.Version
-		for _, finding := range []struct {
-			id, severity, message string
-			files                 []string
+		for _, told := range []struct {
+			id, message string
+			files       []string
 		}{
-			{"CR-PACKAGE-MODIFIED", "warning", "%s is not as it was installed: %s changed", d.Modified},
-			{"CR-PACKAGE-EXTRA", "warning", "%s is not as it was installed: %s not in its list loaded from its folders", d.Extra},
-			{"CR-PACKAGE-MISSING", "warning", "%s is not as it was installed: %s missing", d.Missing},
-			{"CR-PACKAGE-SHARED", "note", "%s lists %s that another package lists too", d.Shared},
+			{"CR-PACKAGE-MODIFIED", "%s is not as it was installed: %s changed", d.Modified},
+			{"CR-PACKAGE-EXTRA", "%s is not as it was installed: %s not in its list loaded from its folders", d.Extra},
+			{"CR-PACKAGE-MISSING", "%s is not as it was installed: %s missing", d.Missing},
+			{"CR-PACKAGE-SHARED", "%s lists %s that another package lists too", d.Shared},
 		} {
-			if n := len(finding.files); n > 0 {
-				add(finding.id, finding.severity, fmt.Sprintf(finding.message, title, countFiles(n)), strings.Join(named(finding.files), ", "))
+			if n := len(told.files); n > 0 {
+				found.add(Finding{ID: told.id, Subject: d.Name, Message: fmt.Sprintf(told.message, title, countFiles(n)), Evidence: strings.Join(named(told.files), ", ")})
 			}
 		}
 		if d.Removed {
-			add("CR-PACKAGE-REMOVED", "warning", title+" was loaded, and removed before the run ended: whether it was as installed is not known", d.Location)
+			found.add(Finding{ID: "CR-PACKAGE-REMOVED", Subject: d.Name, Message: title + " was loaded, and removed before the run ended: whether it was as installed is not known", Evidence: d.Location})
 		}
 	}
 	for _, p := range b.o.Packages {
 		if n := len(p.Modified); n > 0 {
-			add("CR-PACKAGE-MODIFIED", "warning", fmt.Sprintf("%s %s is not as it was installed: %s changed", p.Name, p.Version, countFiles(n)), strings.Join(named(p.Modified), ", "))
+			found.add(Finding{ID: "CR-PACKAGE-MODIFIED", Subject: p.Name, Message: fmt.Sprintf("%s %s is not as it was installed: %s changed", p.Name, p.Version, countFiles(n)), Evidence: strings.Join(named(p.Modified), ", ")})
 		}
 	}
 	for _, s := range b.o.Hubs {
 		what := fmt.Sprintf("%s %s of %s at %s", s.Hub, s.Kind, s.Repository, s.Revision)
 		switch {
 		case s.Pinned == nil:
-			add("CR-HUB-FLOATING", "note", what+": whether the revision was pinned is not known", TextName(s.Reason))
+			found.add(Finding{ID: "CR-HUB-UNKNOWN", Subject: s.Repository, Message: what + ": whether the revision was pinned is not known", Evidence: TextName(s.Reason)})
 		case !*s.Pinned:
-			add("CR-HUB-FLOATING", "warning", what+": the revision was not pinned", TextName(s.Reason))
+			found.add(Finding{ID: "CR-HUB-FLOATING", Subject: s.Repository, Message: what + ": the revision was not pinned", Evidence: TextName(s.Reason)})
 		}
 	}
 }

@@ -11,7 +11,7 @@ const module = "github.com/convrun/convrun/"
 
 // arrows are the rooms that a room may import, besides the standard library.
 var arrows = map[string][]string{
-	"cmd/convrun":        {"runner", "runner/python", "runner/trace", "provenance", "provenance/model", "provenance/report", "sign", "printable"},
+	"cmd/convrun":        {"runner", "runner/python", "runner/trace", "provenance", "provenance/finding", "provenance/model", "provenance/report", "sign", "printable"},
 	"runner":             {"runner/trace", "runner/python", "runner/installed", "runner/hub"},
 	"runner/trace":       {"runner/trace/stage"},
 	"runner/trace/stage": {},
@@ -20,8 +20,9 @@ var arrows = map[string][]string{
 	"runner/hub":         {"runner/bounded", "runner/purl"},
 	"runner/bounded":     {},
 	"runner/purl":        {},
-	"provenance":         {"provenance/model", "runner", "runner/python", "strictjson"},
-	"provenance/model":   {},
+	"provenance":         {"provenance/finding", "provenance/model", "runner", "runner/python", "strictjson"},
+	"provenance/finding": {},
+	"provenance/model":   {"provenance/finding"},
 	"provenance/report":  {"provenance", "provenance/model", "printable"},
 	"sign":               {"strictjson"},
 	"printable":          {},

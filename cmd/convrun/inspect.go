@@ -19,6 +19,7 @@ import (
 
 func newInspectCommand() *cobra.Command {
 	var asJSON, digested bool
+	var meantFor []string
 	command := &cobra.Command{
 		Use: "inspect [flags] FILE|DIR", Short: "print what a model file says about itself", Args: exactlyOne("a model file or a model directory"),
 		Long: `inspect reads a model and prints what a log would say of it: format, inputs and
@@ -30,12 +31,21 @@ does.
 With --canonical it adds a digest of what the model does, which does not depend
 on names, metadata, order of nodes or encoding; that reads all weights once.
 
-Formats: ` + strings.Join(formatWords(), ", ") + `.` + exitHelp("0", "2", "4"),
-		Example: "  convrun inspect resnet18.onnx\n  convrun inspect --json checkpoint.pt",
+Formats: ` + strings.Join(formatWords(), ", ") + `.
+
+Targets: ` + strings.Join(model.TargetWords(), ", ") + `.` + exitHelp("0", "2", "4"),
+		Example: "  convrun inspect resnet18.onnx\n  convrun inspect --json checkpoint.pt\n  convrun inspect --target onnxruntime==1.20 resnet18.onnx",
 		RunE: func(c *cobra.Command, args []string) error {
+			targets, err := parseTargets(meantFor)
+			if err != nil {
+				return usage(err)
+			}
 			m, err := model.Inspect(args[0])
 			if err != nil {
 				return inspectFailed(args[0], err)
+			}
+			for _, target := range targets {
+				m.Findings = append(m.Findings, target.Fit(m)...)
 			}
 			said := inspected{Model: m}
 			if digested {
@@ -52,6 +62,7 @@ Formats: ` + strings.Join(formatWords(), ", ") + `.` + exitHelp("0", "2", "4"),
 		},
 	}
 	command.Flags().BoolVar(&digested, "canonical", false, "add the digest of what the model does")
+	addTargets(command, &meantFor)
 	command.Flags().BoolVar(&asJSON, "json", false, "print JSON for programs")
 	return command
 }

@@ -28,6 +28,7 @@ const descendantGrace = 3 * time.Second
 type runOptions struct {
 	id, model, responsible string
 	inputs, outputs        []string
+	waivers, targets       []string
 	config, key, log       string
 	method, observe        string
 	noCache, quiet         bool
@@ -57,6 +58,8 @@ log beside the frozen model: MODEL.convlog.json. A failed command is logged too.
 	flags.StringVar(&o.responsible, "responsible", "", "the `PERSON` who converts, \"Name <mail>\" (default: git, then the system's user)")
 	flags.StringArrayVar(&o.inputs, "input", nil, "`FILE` that the command reads; only needed for what tracing cannot see")
 	flags.StringArrayVar(&o.outputs, "output", nil, "`FILE` or folder that is the frozen model; only needed when it is not found by itself")
+	addTargets(command, &o.targets)
+	flags.StringArrayVar(&o.waivers, "waive", nil, "`ID[:SUBJECT]=REASON`: accept a finding, of the files or packages that the pattern SUBJECT matches; the log keeps both")
 	flags.StringVar(&o.config, "config", "", "configuration `FILE`, counting more than the project's and the user's")
 	flags.StringVar(&o.key, "key", "", "private key `FILE` to sign with (default: configuration, then this user's local key)")
 	flags.StringVar(&o.log, "log", "", "write the log to `PATH` instead of beside the model")
@@ -253,7 +256,18 @@ func prepare(options runOptions) (configuration, provenance.Meta, error) {
 	if err := checkKey(config.key.value); err != nil {
 		return config, provenance.Meta{}, err
 	}
-	meta := provenance.Meta{Version: toolVersion(), ID: id.value, IDSource: id.source, ModelSource: config.model.source, Context: config.context, ContextSources: config.contextSources, Configuration: config.used}
+	waivers, err := waiveFlags(options.waivers)
+	if err != nil {
+		return config, provenance.Meta{}, err
+	}
+	targets, err := parseTargets(append(config.targets, options.targets...))
+	if err != nil {
+		return config, provenance.Meta{}, err
+	}
+	meta := provenance.Meta{
+		Version: toolVersion(), ID: id.value, IDSource: id.source, ModelSource: config.model.source, Context: config.context,
+		ContextSources: config.contextSources, Configuration: config.used, Targets: targets, Waivers: append(waivers, config.waivers...),
+	}
 	if config.model.value != "" {
 		if meta.ModelID, meta.ModelVersion, err = splitModel(config.model.value); err != nil {
 			return config, meta, err

@@ -31,6 +31,11 @@ type settings struct {
 	Redact []string `toml:"redact"`
 	// Observe are Python functions to observe besides those that convrun knows.
 	Observe []observed `toml:"observe"`
+	// Targets are what the frozen models are meant for, as --target has them.
+	Targets []string `toml:"targets"`
+	// Waive accepts findings. It takes nothing out of a log: who may accept
+	// what is for the reader, who is told the file.
+	Waive []waiveSetting `toml:"waive"`
 }
 
 // observed is a function to observe, "MODULE:FUNCTION" or a table.
@@ -55,6 +60,13 @@ func (o observed) function() (python.Function, error) {
 	}
 	f.Model, f.Reads, f.Writes = o.Model, o.Reads, o.Writes
 	return f, f.Check()
+}
+
+// waiveSetting is one [[waive]] of a configuration file.
+type waiveSetting struct {
+	Finding string `toml:"finding"` // ID[:SUBJECT]
+	Reason  string `toml:"reason"`
+	By      string `toml:"by"`
 }
 
 const (
@@ -87,6 +99,8 @@ type configuration struct {
 	redact                  []string
 	// observe has each function once.
 	observe []python.Function
+	targets []string
+	waivers []provenance.WaiverRule
 	used    []provenance.ResourceDescriptor
 }
 
@@ -148,6 +162,21 @@ func (c *configuration) add(path, role string, mustExist bool) error {
 	}
 	for name, value := range s.Context {
 		c.context[name], c.contextSources[name] = value, source
+	}
+	if _, err := parseTargets(s.Targets); err != nil {
+		return fmt.Errorf("read configuration %s: targets: %w", path, err)
+	}
+	c.targets = append(c.targets, s.Targets...)
+	for _, w := range s.Waive {
+		by := w.By
+		if by == "" {
+			by = provenance.Unknown + "the configuration does not say"
+		}
+		rule, err := waiverRule(w.Finding, provenance.Waiver{Reason: w.Reason, By: by, Source: source})
+		if err != nil {
+			return fmt.Errorf("read configuration %s: waive: %w", path, err)
+		}
+		c.waivers = append(c.waivers, rule)
 	}
 	absolute, err := filepath.Abs(path)
 	if err != nil {

@@ -68,6 +68,9 @@ func show(out io.Writer, log *openedLog, byproducts []fileResult) error {
 			line("  signature", "%s by %s, not verified: %s", a.Signature.Name, a.Signature.Signer, a.Signature.Covers)
 		}
 	}
+	if len(p.Conversion.Targets) > 0 {
+		line("meant for", "%s", strings.Join(p.Conversion.Targets, ", "))
+	}
 	line("command", "%s", strings.Join(p.Converter.Command.Argv, " "))
 	line("ended", "%s", ended(p.Run))
 	line("converter", "%s", together(p.Converter.Name, p.Converter.Version))
@@ -110,6 +113,9 @@ func show(out io.Writer, log *openedLog, byproducts []fileResult) error {
 	line("network", "%s", network(p.Run))
 	for _, finding := range p.Findings {
 		line(finding.Severity, "%s: %s", finding.ID, finding.Message)
+		if finding.Waiver != nil {
+			line("", "waived: %s", waived(finding.Waiver))
+		}
 	}
 	if ci := p.Environment.CI; ci != nil {
 		line("job", "%s, %s", ci.Service, ci.Run)
@@ -150,6 +156,11 @@ func wholeModel(m provenance.Manifest) string {
 		return m.Reason
 	}
 	return fmt.Sprintf("sha256 %s over %d files", m.Digest["sha256"], m.Files)
+}
+
+// waived is why, by whom and where a finding was accepted.
+func waived(w *provenance.Waiver) string {
+	return fmt.Sprintf("%s (by %s, %s)", w.Reason, w.By, w.Source)
 }
 
 // maxShown is how many endpoints are shown; the log has them all.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/convrun/convrun/printable"
 	"github.com/convrun/convrun/provenance"
+	"github.com/convrun/convrun/provenance/finding"
 )
 
 type verifyOptions struct {
@@ -62,7 +63,9 @@ type verdict struct {
 	Files           []fileResult  `json:"files"`
 	CaptureComplete bool          `json:"captureComplete"`
 	ExitCode        *int          `json:"exitCode,omitempty"`
-	Warnings        []string      `json:"warnings"`
+	// Findings are the log's; they do not decide whether the log is verified.
+	Findings []provenance.Finding `json:"findings"`
+	Warnings []string             `json:"warnings"`
 }
 
 type checkResult struct {
@@ -106,7 +109,7 @@ func verifyFile(ctx context.Context, o verifyOptions, file string) (v verdict, e
 	if o.log != "" {
 		logPath, onlyLog = o.log, false
 	}
-	v = verdict{File: artifact, Log: logPath, Checks: []checkResult{}, Files: []fileResult{}, Warnings: []string{}}
+	v = verdict{File: artifact, Log: logPath, Checks: []checkResult{}, Files: []fileResult{}, Findings: []provenance.Finding{}, Warnings: []string{}}
 	defer func() {
 		if r := recover(); r != nil {
 			v.Verified, err = false, withStatus(exitIncomplete, fmt.Errorf("internal error while verifying %s: %v", file, r))
@@ -123,6 +126,7 @@ func verifyFile(ctx context.Context, o verifyOptions, file string) (v verdict, e
 	}
 	predicate := &log.statement.Predicate
 	v.ConversionID, v.CaptureComplete, v.ExitCode = predicate.Conversion.ID, predicate.Capture.Complete, &predicate.Run.ExitCode
+	v.Findings = append(v.Findings, predicate.Findings...)
 	if !v.CaptureComplete {
 		v.Warnings = append(v.Warnings, "the capture is incomplete: "+strings.Join(predicate.Capture.Reasons, "; "))
 	}
@@ -212,10 +216,39 @@ func (v *verdict) print(out io.Writer, asJSON bool) error {
 		if unchecked > 0 {
 			show("  not checked %d other outputs (--json lists them)", unchecked)
 		}
+		if counts := countFindings(v.Findings); counts != "" {
+			show("  findings    %s", counts)
+		}
+		for _, f := range v.Findings {
+			if f.Waiver != nil {
+				show("  waived      %s: %s", f.ID, waived(f.Waiver))
+			}
+		}
 		for _, warning := range v.Warnings {
 			show("  warning     %s", warning)
 		}
 	}
 	_, err := io.WriteString(out, text.String())
 	return err
+}
+
+// countFindings counts those that nobody waived by severity; notes alone are
+// nothing to say.
+func countFindings(findings []provenance.Finding) string {
+	count := map[string]int{}
+	for _, f := range findings {
+		if f.Waiver == nil {
+			count[f.Severity]++
+		}
+	}
+	var words []string
+	for _, severity := range []string{finding.Error, finding.Warning} {
+		if n := count[severity]; n > 0 {
+			words = append(words, fmt.Sprintf("%s: %d", severity, n))
+		}
+	}
+	if len(words) == 0 {
+		return ""
+	}
+	return strings.Join(words, ", ") + " (convrun show lists them)"
 }

@@ -358,6 +358,6 @@ func (k *kerasReader) close() {
 		}
 	}
 	if k.optimizer {
-		k.find(StoredOptimizer, "", "")
+		k.find(OptimizerStored, "", "")
 	}
 }

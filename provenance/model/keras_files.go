@@ -91,7 +91,7 @@ func (k *kerasReader) weightsAlone(h *hdf5) {
 		}
 	}
 	if k.optimizer {
-		k.find(StoredOptimizer, "", "")
+		k.find(OptimizerStored, "", "")
 	}
 	k.ledger.close()
 }

@@ -20,23 +20,23 @@ import (
 var expectedKeras = map[string]expectation{
 	"inference":                  {verdicts: [5]string{none, none, none, none, none}},
 	"network":                    {verdicts: [5]string{dormant, dormant, none, none, none}},
-	"compiled":                   {[5]string{dormant, dormant, trains, trains, trains}, []string{StoredOptimizer}},
-	"compiled_without_optimizer": {[5]string{dormant, dormant, trains, trains, trains}, []string{StoredOptimizer}},
-	"decayed":                    {[5]string{dormant, dormant, trains, none, trains}, []string{StoredOptimizer}},
+	"compiled":                   {[5]string{dormant, dormant, trains, trains, trains}, []string{OptimizerStored}},
+	"compiled_without_optimizer": {[5]string{dormant, dormant, trains, trains, trains}, []string{OptimizerStored}},
+	"decayed":                    {[5]string{dormant, dormant, trains, none, trains}, []string{OptimizerStored}},
 	"functional":                 {verdicts: [5]string{trains, dormant, none, none, trains}},
 	"custom":                     {[5]string{unsure, unsure, none, none, unsure}, []string{KerasCustomClass}},
-	"keras2":                     {[5]string{dormant, dormant, trains, trains, trains}, []string{StoredOptimizer}},
+	"keras2":                     {[5]string{dormant, dormant, trains, trains, trains}, []string{OptimizerStored}},
 }
 
 // expectedKerasH5 is what each .h5 file must say.
 var expectedKerasH5 = map[string]expectation{
 	"inference":                  {verdicts: [5]string{none, none, none, none, none}},
 	"network":                    {verdicts: [5]string{dormant, dormant, none, none, none}},
-	"compiled":                   {[5]string{dormant, dormant, trains, trains, trains}, []string{StoredOptimizer}},
+	"compiled":                   {[5]string{dormant, dormant, trains, trains, trains}, []string{OptimizerStored}},
 	"compiled_without_optimizer": {verdicts: [5]string{dormant, dormant, none, none, trains}},
 	"functional":                 {verdicts: [5]string{trains, dormant, none, none, trains}},
-	"keras2":                     {[5]string{dormant, dormant, trains, trains, trains}, []string{StoredOptimizer}},
-	"latest":                     {[5]string{dormant, dormant, trains, trains, trains}, []string{StoredOptimizer}},
+	"keras2":                     {[5]string{dormant, dormant, trains, trains, trains}, []string{OptimizerStored}},
+	"latest":                     {[5]string{dormant, dormant, trains, trains, trains}, []string{OptimizerStored}},
 	"weights_only.weights":       {verdicts: [5]string{unsure, dormant, unsure, unsure, unsure}},
 	"odd":                        {[5]string{none, none, none, none, none}, []string{PartProblem}},
 	"dense":                      {verdicts: [5]string{none, none, unsure, unsure, unsure}},

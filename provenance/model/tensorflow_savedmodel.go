@@ -324,7 +324,7 @@ func (l *ledger) savedState(root *os.Root, known map[Operation]bool) (found bool
 	if len(slots) == 0 {
 		return configured, nil
 	}
-	l.find(StoredOptimizer, "", quote(slots[0]))
+	l.find(OptimizerStored, "", quote(slots[0]))
 	if !configured {
 		for _, op := range stateOperations {
 			if known[op] {

@@ -16,12 +16,12 @@ import (
 var expectedSavedModel = map[string]expectation{
 	"network_inference": {verdicts: [5]string{none, infers, none, none, none}},
 	"network_training":  {[5]string{trains, trains, none, none, none}, []string{FlowDropoutActive, FlowBatchNormActive}},
-	"compiled":          {[5]string{none, infers, unsure, unsure, unsure}, []string{StoredOptimizer}},
-	"keras2":            {[5]string{dormant, infers, trains, trains, trains}, []string{StoredOptimizer}},
+	"compiled":          {[5]string{none, infers, unsure, unsure, unsure}, []string{OptimizerStored}},
+	"keras2":            {[5]string{dormant, infers, trains, trains, trains}, []string{OptimizerStored}},
 	"dropout":           {[5]string{trains, none, none, none, none}, []string{FlowDropoutActive}},
 	"no_signature":      {verdicts: [5]string{unsure, unsure, none, none, none}},
 	"tf1_inference":     {verdicts: [5]string{none, none, none, none, none}},
-	"tf1_training":      {[5]string{trains, none, dormant, dormant, dormant}, []string{FlowDropoutActive, StoredOptimizer}},
+	"tf1_training":      {[5]string{trains, none, dormant, dormant, dormant}, []string{FlowDropoutActive, OptimizerStored}},
 }
 
 // expectedGraphDef is what each GraphDef must say.

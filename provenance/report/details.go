@@ -396,25 +396,42 @@ func endpointRow(e provenance.Endpoint) Row {
 	return Row{Cells: []Cell{{{monoValue(e.Address)}}, {{words(port)}}, {{value(e.Family)}}}}
 }
 
-func findings(list []provenance.Finding) Section {
+func findings(list []provenance.Finding, targets []string) Section {
 	s := Section{Number: secFindings, Title: "Findings"}
+	if len(targets) > 0 {
+		s.Blocks = []Block{{Paragraph: meantFor(targets)}}
+	}
 	if len(list) == 0 {
-		s.Blocks = []Block{paragraph("None: convrun had nothing to object to in what it looked at.")}
+		s.Blocks = append(s.Blocks, paragraph("None: convrun had nothing to object to in what it looked at."))
 		return s
 	}
 	rows := each(list, func(f provenance.Finding) Row {
-		waiver := Span{Words: "not waived"}
-		if f.Waiver != nil {
-			waiver = Span{Words: orWhy(*f.Waiver, "waived without a reason"), Tone: Caution}
+		waiver := Cell{{words("not waived")}}
+		if w := f.Waiver; w != nil {
+			waiver = Cell{
+				{{Words: orWhy(w.Reason, "waived without a reason"), Tone: Caution}},
+				{words("by "), value(orWhy(w.By, "unknown: not said")), words(", "), value(orWhy(w.Source, "unknown: not said"))},
+			}
 		}
 		message := Cell{{value(f.Message)}}
+		if f.Subject != "" {
+			message = append(message, Text{monoValue(f.Subject)})
+		}
 		if f.Evidence != "" {
 			message = append(message, Text{value(f.Evidence)})
 		}
-		return Row{Cells: []Cell{{{monoValue(f.ID)}}, {{severity(f.Severity)}}, message, {{waiver}}}}
+		return Row{Cells: []Cell{{{monoValue(f.ID)}}, {{severity(f.Severity)}}, message, waiver}}
 	})
-	s.Blocks = []Block{{Table: &Table{"Findings", []string{"Finding", "Severity", "What was found", "Waiver"}, rows}}}
+	s.Blocks = append(s.Blocks, Block{Table: &Table{"Findings", []string{"Finding", "Severity", "What was found", "Waiver"}, rows}})
 	return s
+}
+
+func meantFor(targets []string) Text {
+	text := Text{words("The frozen models are meant for:")}
+	for _, target := range targets {
+		text = append(text, words(" "), monoValue(target))
+	}
+	return text
 }
 
 func severity(s string) Span {

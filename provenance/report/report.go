@@ -286,7 +286,7 @@ func conversionSection(st *provenance.Statement, sig Signature, annex *lists) Se
 			elimination(log.Elimination),
 			files(st, annex),
 			run(log.Run, annex),
-			findings(log.Findings),
+			findings(log.Findings, log.Conversion.Targets),
 			capture(log.Capture),
 			signature(st, sig),
 		},

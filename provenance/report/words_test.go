@@ -72,7 +72,7 @@ func TestNotices(t *testing.T) {
 		}
 		return log
 	}
-	waiver := "accepted"
+	waiver := provenance.Waiver{Reason: "accepted"}
 	for _, tt := range []struct {
 		name   string
 		change func(*provenance.ConversionLog)
