@@ -163,7 +163,8 @@ func TestAddedFunctionsThatCannotBeObserved(t *testing.T) {
 // must not cost the record of the converters.
 func TestBusyAddedFunctions(t *testing.T) {
 	b := addedBench(t, "users:Exporter.count", "posixpath:abspath")
-	_, record := b.transparent(t, python3(t), "-c", `
+	// A frozen module has no source.
+	_, record := b.transparent(t, python3(t), "-X", "frozen_modules=off", "-c", `
 import users, posixpath
 print(posixpath.abspath("x") == posixpath.abspath("./x"))
 for _ in range(250):

@@ -74,7 +74,7 @@ func NewObserver(dir string, added ...Function) (*Observer, error) {
 	if err := os.Mkdir(o.records, 0o700); err != nil {
 		return nil, fmt.Errorf("set up the Python observer: %w", err)
 	}
-	if err := writeArchive(o.archive, append(sources(), source{"added.txt", list(added)})); err != nil {
+	if err := writeArchive(o.archive, sources(added...)); err != nil {
 		return nil, fmt.Errorf("set up the Python observer: %w", err)
 	}
 	return o, nil
@@ -86,8 +86,8 @@ type source struct {
 	text []byte
 }
 
-func sources() []source {
-	return []source{{"sitecustomize.py", sitecustomize}, {"table.py", table}, {"recorder.py", recorder}}
+func sources(added ...Function) []source {
+	return []source{{"sitecustomize.py", sitecustomize}, {"table.py", table}, {"recorder.py", recorder}, {"added.txt", list(added)}}
 }
 
 func writeArchive(name string, sources []source) (err error) {

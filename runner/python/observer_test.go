@@ -619,11 +619,11 @@ func TestBrokenObserver(t *testing.T) {
 		{"end", "recorder.py", "call = self.recorder.state.calls.pop()", "call = self.recorder.state.calls.pop(); raise ValueError('broken')"},
 		{"raised", "recorder.py", "call = self.recorder.state.calls[-1]", "raise ValueError('broken')"},
 		{"warning", "recorder.py", "self.notes += 1", "raise ValueError('broken')"},
-		{"framework", "recorder.py", "build, numerics, ask = facts", "broken = facts"},
+		{"framework", "recorder.py", "describe(facts, module)", "describe(broken, module)"},
 		{"splice", "recorder.py", "new = quietly(", "new = broken("},
 		{"signature", "recorder.py", "self.own = own_signature", "self.own = broken"},
 		{"instrument", "recorder.py", "function = module\n", "function = broken\n"},
-		{"finder", "recorder.py", "rows = HOOKS.get(name)\n", "rows = broken(name)\n"},
+		{"finder", "recorder.py", "rows = self.table.get(name)\n", "rows = broken(name)\n"},
 		{"record", "sitecustomize.py", "line = encode(record)", "line = broken(record)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

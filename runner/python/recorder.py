@@ -115,14 +115,13 @@ class Recorder:
         for path, row in rows.items():
             name = module.__name__ + ":" + path
             try:
-                function = find(module, path)
+                layers = find(module, path)
                 if isinstance(row, Shown):
-                    splice(function, Note(self, self.shown), False)
+                    splice(layers[0], Note(self, self.shown), False)
                 elif isinstance(row, Logged):
-                    splice(function, Note(self, self.logged), False)
-                elif id(function) not in self.observed:
-                    mark(function, Probe(self, row, function, module))
-                    self.observed[id(function)] = function
+                    splice(layers[0], Note(self, self.logged), False)
+                else:
+                    self.observe(layers, row, module)
                 self.tell(name, "")
             except KeyError:
                 # This version of the package has no such function.
@@ -131,6 +130,22 @@ class Recorder:
                 if name not in self.asked:
                     self.observer.problem("observe %s.%s" % (module.__name__, path))
                 self.tell(name, "it cannot be observed: %s: %s" % (type(error).__name__, error))
+
+    def observe(self, layers, row, module):
+        """Observes the outermost function that can be: what decorates another
+        may be no Python, or have no source."""
+        if any(id(function) in self.observed for function in layers):
+            return
+        for function in layers:
+            try:
+                if not isinstance(function, types.FunctionType):
+                    raise TypeError("not a function written in Python but a %s" % qualified(type(function)))
+                mark(function, Probe(self, row, function, module))
+                break
+            except Exception:
+                if function is layers[-1]:
+                    raise
+        self.observed[id(function)] = function
 
     def tell(self, name, reason):
         """Tells of a function that the user added why it is not observed;
@@ -205,18 +220,17 @@ class Allowance:
 
 
 def find(module, path):
-    """The function itself that a module has under a path, without what
-    decorates it."""
+    """The function that a module has under a path, then what it decorates, from
+    the outside to the inside."""
     function = module
     for name in path.split("."):
         function = vars(function)[name]
     if isinstance(function, (classmethod, staticmethod)):
         function = function.__func__
-    while isinstance(function, types.FunctionType) and "__wrapped__" in vars(function):
-        function = function.__wrapped__
-    if not isinstance(function, types.FunctionType):
-        raise TypeError("not a function written in Python but a %s" % qualified(type(function)))
-    return function
+    layers = [function]
+    while isinstance(layers[-1], types.FunctionType) and "__wrapped__" in vars(layers[-1]):
+        layers.append(layers[-1].__wrapped__)
+    return layers
 
 
 def written_by(record):
@@ -692,7 +706,7 @@ class Describer:
         own = attributes(value)
         for start, names in SHOWN.items():
             if result["class"].startswith(start):
-                for name in names or own:
+                for name in names or [n for n in own if not n.startswith("_")]:
                     if name in own:
                         result[clip(name).strip("_")] = self(own[name], depth + 1)
         return result

@@ -72,8 +72,10 @@ def members(value):
     """json would write an enum that is an integer as one."""
     if isinstance(value, enum.Enum):
         return describe(value)
-    if isinstance(value, (list, tuple, set)):
+    if isinstance(value, (list, tuple)):
         return [members(v) for v in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(members(v) for v in value)
     if isinstance(value, dict):
         return {k: members(v) for k, v in value.items()}
     return value
