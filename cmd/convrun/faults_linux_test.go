@@ -163,7 +163,7 @@ func TestInjectedReadErrors(t *testing.T) {
 		step = 1
 	}
 	for _, call := range []string{
-		"openat", "openat2", "read", "pread64", "process_vm_readv", "fstat", "newfstatat", "readlinkat", "getdents64", "ioctl", "prlimit64",
+		"openat", "openat2", "pread64", "process_vm_readv", "fstat", "newfstatat", "readlinkat", "getdents64", "ioctl", "prlimit64",
 	} {
 		t.Run(call, func(t *testing.T) {
 			b := newBench(t)
