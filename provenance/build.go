@@ -308,16 +308,16 @@ func (b *builder) converter() Converter {
 	return c
 }
 
-// mainCall is the call that made the main frozen model: the first that was to
-// write it, else the first that was to write nothing, since what became of its
-// result is not seen, else the first of all. Conversions come before those that
-// the user had observed, and these before calls that only save. It is nil when
-// no call was observed.
+// mainCall is the call that made the main frozen model: the last that was to
+// write it, else the last that was to write nothing, since what became of its
+// result is not seen, else the last of all: a model is traced, converted and
+// then simplified. Conversions come before those that the user had observed, and
+// these before calls that only save. It is nil when no call was observed.
 func (b *builder) mainCall() (main *python.Call) {
 	best := 0
 	for i := range b.o.Python.Calls {
 		call := &b.o.Python.Calls[i]
-		if r := b.rank(call); r > best {
+		if r := b.rank(call); r >= best {
 			main, best = call, r
 		}
 	}

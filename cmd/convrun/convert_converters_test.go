@@ -40,7 +40,7 @@ var conversions = []conversion{
 	},
 	{
 		environment: "converters", script: "coreml_calls.py", name: "program",
-		calls: []string{"coremltools.convert", "coremltools.models.MLModel.save"}, converter: "coremltools.convert", framework: "torch",
+		calls: []string{"torch.jit.trace", "coremltools.convert", "coremltools.models.MLModel.save"}, converter: "coremltools.convert", framework: "torch",
 		frozen: "program.mlpackage",
 		files: []string{
 			"program.mlpackage/Data/com.apple.CoreML/model.mlmodel", "program.mlpackage/Data/com.apple.CoreML/weights/weight.bin",

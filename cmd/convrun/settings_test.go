@@ -17,12 +17,15 @@ func TestProjectWeakensNothing(t *testing.T) {
 	harmless := map[string]string{ // what a project may say, and a user's word counts more
 		"model": `model = "theirs@1"`, "responsible": `responsible = "Mallory"`, "context": "[context]\nitem = \"theirs\"",
 	}
+	added := map[string]string{ // what adds to a log and takes nothing out
+		"observe": `observe = ["users:convert"]`, "targets": `targets = ["onnxruntime==1.20"]`, "waive": "[[waive]]\nfinding = \"CR-ONNX-RANDOM\"\nreason = \"it is so\"",
+	}
 	refused := map[string]string{
 		"key": `key = "theirs.key"`, "redact": `redact = ["CR-[A-Z-]+"]`,
 	}
 	known := reflect.TypeFor[settings]()
 	for i := range known.NumField() {
-		if key := known.Field(i).Tag.Get("toml"); harmless[key] == "" && refused[key] == "" {
+		if key := known.Field(i).Tag.Get("toml"); harmless[key]+added[key]+refused[key] == "" {
 			t.Errorf("nothing holds what a project may do with %q", key)
 		}
 	}
@@ -48,6 +51,7 @@ func TestProjectWeakensNothing(t *testing.T) {
 		theirs = append(theirs, harmless[key])
 		ours = append(ours, strings.NewReplacer("theirs", "ours", "Mallory", "Uma").Replace(harmless[key]))
 	}
+	theirs = append([]string{added["observe"], added["targets"]}, append(theirs, added["waive"])...)
 	must(t, os.WriteFile(filepath.Join(dir, projectConfig), []byte(strings.Join(theirs, "\n")), 0o644))
 	must(t, os.WriteFile(filepath.Join(home, userConfig), []byte(strings.Join(ours, "\n")), 0o600))
 	copyFile(t, "../../testdata/model/onnx/dropout_10.onnx", filepath.Join(dir, "source"))
@@ -55,7 +59,7 @@ func TestProjectWeakensNothing(t *testing.T) {
 		t.Fatal(stderr)
 	}
 	shown, _, _ := convrunHere(t, dir, "show", "--json", "model.onnx")
-	wanted := []string{`"ours"`, "Uma", projectConfig, userConfig}
+	wanted := []string{`"ours"`, "Uma", projectConfig, userConfig, `"targets":["onnxruntime==1.20"]`, "CR-WAIVER-UNUSED"}
 	if canTrace() {
 		wanted = append(wanted, `"method":"`+trace.Methods()[0])
 	}
