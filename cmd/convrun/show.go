@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -107,7 +108,7 @@ func show(out io.Writer, log *openedLog, byproducts []fileResult) error {
 		line("from hub", "%s %s at %s", source.Hub, source.Repository, source.Revision)
 	}
 	line("packages", "%d loaded, %d of the system and others", len(p.Packages), len(p.OtherPackages))
-	for _, library := range p.NativeLibraries {
+	for _, library := range exact(p.NativeLibraries) {
 		line("library", "%s", together(library.Name, library.Version))
 	}
 	line("network", "%s", network(p.Run))
@@ -221,4 +222,14 @@ func canonicalWord(m provenance.FrozenModel) string {
 		return sum
 	}
 	return orDash(m.CanonicalDigestNote)
+}
+
+// exact leaves out each version of a library of which another one is a longer
+// form: a file is called after 13, says 13.2, and belongs to a package 13.2.86.
+func exact(libraries []provenance.NativeLibrary) []provenance.NativeLibrary {
+	return slices.DeleteFunc(slices.Clone(libraries), func(short provenance.NativeLibrary) bool {
+		return slices.ContainsFunc(libraries, func(long provenance.NativeLibrary) bool {
+			return long.Name == short.Name && strings.HasPrefix(long.Version, short.Version+".")
+		})
+	})
 }
