@@ -56,7 +56,7 @@ func TestHarmlessTextStays(t *testing.T) {
 // packages of a real environment.
 func TestHarmlessFilesStay(t *testing.T) {
 	total := 0
-	for _, pattern := range []string{"../testdata/demo/*", "../testdata/model/*/*.py", "../testdata/probe/*.c", "../testdata/python/*", "../docs/*.md", "../docs/adr/*.md", "../docs/cli/*.md", "../*.md", "../runner/python/*.py"} {
+	for _, pattern := range []string{"../testdata/demo/*", "../testdata/model/*/*.py", "../testdata/probe/*.c", "../testdata/python/*.*", "../docs/*.md", "../docs/adr/*.md", "../docs/cli/*.md", "../*.md", "../runner/python/*.py"} {
 		paths, err := filepath.Glob(pattern)
 		if err != nil || len(paths) == 0 {
 			t.Fatalf("%s: no files (%v)", pattern, err)
