@@ -52,6 +52,7 @@ below is meant, and "convrun -- NAME" or "convrun ./NAME" runs a program.`
 	for _, name := range plannedVerbs {
 		root.AddCommand(newPlannedCommand(name))
 	}
+	root.SetHelpCommand(newHelpCommand(root))
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return err })
 	return root
 }
@@ -101,6 +102,20 @@ func hintAboutProgram(command *cobra.Command) {
 	}
 	if path, err := exec.LookPath(command.Name()); err == nil {
 		hint("%q is a command of convrun; to run %s: convrun -- %s", command.Name(), path, command.Name())
+	}
+}
+
+// newHelpCommand is cobra's, but for a command that there is not.
+func newHelpCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use: "help [command]", Short: "help about any command",
+		RunE: func(_ *cobra.Command, args []string) error {
+			command, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return fmt.Errorf("help: expected a command of convrun (convrun --help lists them), found %q", strings.Join(args, " "))
+			}
+			return command.Help()
+		},
 	}
 }
 
