@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -44,13 +43,13 @@ func nvidia(system fs.FS) (found []Device) {
 	return found
 }
 
-var versionNumber = regexp.MustCompile(`\s(\d+\.\d+(?:\.\d+)?)\s`)
+var versionNumber = lazy(`\s(\d+\.\d+(?:\.\d+)?)\s`)
 
 // nvidiaVersion is the version in "NVRM version: NVIDIA UNIX x86_64 Kernel
 // Module  535.104.05  Sat Aug 19 …".
 func nvidiaVersion(text string) string {
 	line, _, _ := strings.Cut(text, "\n")
-	if version := versionNumber.FindStringSubmatch(line + " "); version != nil {
+	if version := versionNumber().FindStringSubmatch(line + " "); version != nil {
 		if strings.Contains(line, "Open Kernel Module") {
 			return "nvidia-open " + version[1]
 		}

@@ -13,25 +13,25 @@ import (
 // of their files. Wheels put a hash into a name: libcudart.3eda8113.so.13.
 var components = []struct {
 	name    string
-	pattern *regexp.Regexp
+	pattern func() *regexp.Regexp
 }{
-	{"CUDA driver", regexp.MustCompile(`^libcuda\b`)},
-	{"CUDA runtime", regexp.MustCompile(`^libcudart\b`)},
-	{"cuBLAS", regexp.MustCompile(`^libcublas(Lt)?\b`)},
-	{"cuDNN", regexp.MustCompile(`^libcudnn(_[a-z_]+)?\b`)},
-	{"MIOpen", regexp.MustCompile(`^libMIOpen\b`)},
-	{"MKL", regexp.MustCompile(`^libmkl_\w+`)},
-	{"ONNX Runtime", regexp.MustCompile(`^(libonnxruntime|onnxruntime_pybind11_state)\b`)},
-	{"OpenBLAS", regexp.MustCompile(`^lib(scipy_)?openblas`)},
-	{"OpenMP, GNU", regexp.MustCompile(`^libgomp\b`)},
-	{"OpenMP, Intel", regexp.MustCompile(`^libiomp5\b`)},
-	{"OpenMP, LLVM", regexp.MustCompile(`^libomp\b`)},
-	{"OpenVINO", regexp.MustCompile(`^libopenvino\b`)},
-	{"ROCm HIP", regexp.MustCompile(`^libamdhip64\b`)},
-	{"TensorRT", regexp.MustCompile(`^libnvinfer\b`)},
-	{"XNNPACK", regexp.MustCompile(`^libXNNPACK\b`)},
-	{"oneDNN", regexp.MustCompile(`^lib(dnnl|mkldnn)\b`)},
-	{"oneTBB", regexp.MustCompile(`^libtbb\b`)},
+	{"CUDA driver", lazy(`^libcuda\b`)},
+	{"CUDA runtime", lazy(`^libcudart\b`)},
+	{"cuBLAS", lazy(`^libcublas(Lt)?\b`)},
+	{"cuDNN", lazy(`^libcudnn(_[a-z_]+)?\b`)},
+	{"MIOpen", lazy(`^libMIOpen\b`)},
+	{"MKL", lazy(`^libmkl_\w+`)},
+	{"ONNX Runtime", lazy(`^(libonnxruntime|onnxruntime_pybind11_state)\b`)},
+	{"OpenBLAS", lazy(`^lib(scipy_)?openblas`)},
+	{"OpenMP, GNU", lazy(`^libgomp\b`)},
+	{"OpenMP, Intel", lazy(`^libiomp5\b`)},
+	{"OpenMP, LLVM", lazy(`^libomp\b`)},
+	{"OpenVINO", lazy(`^libopenvino\b`)},
+	{"ROCm HIP", lazy(`^libamdhip64\b`)},
+	{"TensorRT", lazy(`^libnvinfer\b`)},
+	{"XNNPACK", lazy(`^libXNNPACK\b`)},
+	{"oneDNN", lazy(`^lib(dnnl|mkldnn)\b`)},
+	{"oneTBB", lazy(`^libtbb\b`)},
 }
 
 // Library is a loaded library out of components.
@@ -55,7 +55,7 @@ func libraries(paths []string, holders ...map[string][]string) []Library {
 	for _, path := range paths {
 		base := filepath.Base(path)
 		for _, c := range components {
-			if !strings.Contains(base, ".so") || !c.pattern.MatchString(base) {
+			if !strings.Contains(base, ".so") || !c.pattern().MatchString(base) {
 				continue
 			}
 			l := Library{Name: c.name, Path: path, Holders: []string{}}
@@ -85,7 +85,7 @@ func nameVersion(names ...string) (version string) {
 }
 
 // openBLAS is how OpenBLAS names itself in its configuration string.
-var openBLAS = regexp.MustCompile(`OpenBLAS (\d+\.\d+(?:\.\d+)?\S*)`)
+var openBLAS = lazy(`OpenBLAS (\d+\.\d+(?:\.\d+)?\S*)`)
 
 // maxReadOnly bounds what is read of a library's constants.
 const maxReadOnly = 16 << 20
@@ -103,7 +103,7 @@ func inside(path string, isOpenBLAS bool) (soname, version string) {
 	}
 	if section := library.Section(".rodata"); isOpenBLAS && section != nil {
 		constants, _ := io.ReadAll(io.LimitReader(section.Open(), maxReadOnly))
-		if match := openBLAS.FindSubmatch(constants); match != nil {
+		if match := openBLAS().FindSubmatch(constants); match != nil {
 			version = string(match[1])
 		}
 	}

@@ -218,13 +218,13 @@ func (r *Redactor) userAndPassword(argument string) string {
 }
 
 var (
-	optionForm = regexp.MustCompile(`^--?[A-Za-z][A-Za-z-]*(?:=.*)?$`)
-	nameForm   = regexp.MustCompile(`^-{0,2}[A-Za-z_][A-Za-z0-9_.-]*$`)
+	optionForm = lazy(`^--?[A-Za-z][A-Za-z-]*(?:=.*)?$`)
+	nameForm   = lazy(`^-{0,2}[A-Za-z_][A-Za-z0-9_.-]*$`)
 )
 
-func isOption(argument string) bool { return optionForm.MatchString(argument) }
+func isOption(argument string) bool { return optionForm().MatchString(argument) }
 
-func isName(text string) bool { return nameForm.MatchString(text) }
+func isName(text string) bool { return nameForm().MatchString(text) }
 
 // isUserOption tells whether "name:password" follows, as curl(1) has it.
 func isUserOption(argument string) bool {

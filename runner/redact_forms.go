@@ -10,7 +10,7 @@ import (
 // far cheaper than to match.
 type form struct {
 	hints   []string
-	pattern *regexp.Regexp
+	pattern func() *regexp.Regexp
 	// isSecret decides of a match, given its two groups: what stays and what
 	// goes. nil is always.
 	isSecret func(before, secret string) bool
@@ -21,8 +21,8 @@ func (f *form) redact(r *Redactor, s string) string {
 	if !f.mayMatch(s) {
 		return s
 	}
-	return f.pattern.ReplaceAllStringFunc(s, func(match string) string {
-		groups := f.pattern.FindStringSubmatch(match)
+	return f.pattern().ReplaceAllStringFunc(s, func(match string) string {
+		groups := f.pattern().FindStringSubmatch(match)
 		before, secret, after := groups[1], groups[2], ""
 		if len(groups) > 3 {
 			after = groups[3]
@@ -88,55 +88,55 @@ var forms = []form{
 	tokenForm(),
 	{ // A user name and a password that follow an option, curl(1), mysql(1), sshpass(1), openssl(1).
 		hints:    []string{"-u", "--user", "--proxy-user", "mysql", "sshpass", "pass:"},
-		pattern:  regexp.MustCompile(`((?:^|\s)(?:-u|--user|--proxy-user)[ =]["']?[^\s:"']+:|\bmysql(?:dump|admin)?\b[^\n|;&]*\s-p|\bsshpass\s+-p\s*|(?:^|\s|["'])pass:)([^\s"']+)`),
+		pattern:  lazy(`((?:^|\s)(?:-u|--user|--proxy-user)[ =]["']?[^\s:"']+:|\bmysql(?:dump|admin)?\b[^\n|;&]*\s-p|\bsshpass\s+-p\s*|(?:^|\s|["'])pass:)([^\s"']+)`),
 		isSecret: func(before, secret string) bool { return !isOwner(before, secret) },
 	},
 	{ // What makes a URL of a storage service a credential.
 		hints:   []string{"sig=", "Sig=", "ignature=", "ecurity-", "SIG"},
-		pattern: regexp.MustCompile(`(?i)([?&](?:sig|signature|x-amz-signature|x-amz-security-token|x-goog-signature)=)([^&\s"'<>]+)`),
+		pattern: lazy(`(?i)([?&](?:sig|signature|x-amz-signature|x-amz-security-token|x-goog-signature)=)([^&\s"'<>]+)`),
 	},
 	{ // User information, RFC 3986 section 3.2.1; in https: a token alone is as good as a password.
 		hints:   []string{"://"},
-		pattern: regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)([^/?#\s"'<>]+)(@)`),
+		pattern: lazy(`([A-Za-z][A-Za-z0-9+.-]*://)([^/?#\s"'<>]+)(@)`),
 		isSecret: func(before, secret string) bool {
-			return hasLetters.MatchString(secret) && !isPlaceholder.MatchString(secret) && (!isLogin.MatchString(before) || strings.Contains(secret, ":"))
+			return hasLetters().MatchString(secret) && !isPlaceholder().MatchString(secret) && (!isLogin().MatchString(before) || strings.Contains(secret, ":"))
 		},
 	},
 	{ // A password in it with characters that would have to be encoded; a port is none.
 		hints:   []string{"://"},
-		pattern: regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)([^\s:/@?#"'<>]*:[^\s@"'<>]+)(@)`),
+		pattern: lazy(`([A-Za-z][A-Za-z0-9+.-]*://)([^\s:/@?#"'<>]*:[^\s@"'<>]+)(@)`),
 		isSecret: func(_, secret string) bool {
-			return !portAndPath.MatchString(secret) && !isPlaceholder.MatchString(secret)
+			return !portAndPath().MatchString(secret) && !isPlaceholder().MatchString(secret)
 		},
 	},
 	{ // Credentials of an HTTP header, RFC 9110 section 11.4.
 		hints:   []string{"earer", "EARER", "asic", "ASIC", "uthorization", "UTHORIZATION"},
-		pattern: regexp.MustCompile(`(?i)\b((?:authorization["']?\s*[:=]\s*["']?(?:[a-z]+\s+)?|bearer\s+|basic\s+))([A-Za-z0-9._~+/=-]{8,})`),
+		pattern: lazy(`(?i)\b((?:authorization["']?\s*[:=]\s*["']?(?:[a-z]+\s+)?|bearer\s+|basic\s+))([A-Za-z0-9._~+/=-]{8,})`),
 		isSecret: func(before, secret string) bool {
 			return strings.ContainsAny(strings.ToLower(before), ":=") || !isWord(secret)
 		},
 	},
 	{ // Cookie and Set-Cookie headers, RFC 6265.
 		hints:   []string{"ookie:", "OOKIE:"},
-		pattern: regexp.MustCompile(`(?i)(\bcookie:\s*)([^"'\n]+)`),
+		pattern: lazy(`(?i)(\bcookie:\s*)([^"'\n]+)`),
 	},
 	{ // An option and its value, or both halves of credentials, in a script's list.
 		hints:    []string{`"`, "'"},
-		pattern:  regexp.MustCompile(`(?i)(["'](?:-u|--user)["']\s*,\s*["'][^"':\n]+:|["']--?[a-z][a-z0-9_-]*["']\s*,\s*["']|\bauth\s*=\s*\(\s*["'][^"'\n]*["']\s*,\s*["'])([^"'\n]+)`),
+		pattern:  lazy(`(?i)(["'](?:-u|--user)["']\s*,\s*["'][^"':\n]+:|["']--?[a-z][a-z0-9_-]*["']\s*,\s*["']|\bauth\s*=\s*\(\s*["'][^"'\n]*["']\s*,\s*["'])([^"'\n]+)`),
 		isSecret: isListed,
 	},
 	{ // An option and its value in a line of a shell.
 		hints:    []string{"-"},
-		pattern:  regexp.MustCompile(`((?:^|[\s"'` + "`" + `(])--?[A-Za-z][A-Za-z0-9_-]*[ \t]+)("[^"\n]+"|'[^'\n]+'|[^\s"'-][^\s"']*)`),
+		pattern:  lazy(`((?:^|[\s"'` + "`" + `(])--?[A-Za-z][A-Za-z0-9_-]*[ \t]+)("[^"\n]+"|'[^'\n]+'|[^\s"'-][^\s"']*)`),
 		isSecret: func(before, secret string) bool { return namesSecret(strings.TrimSpace(before)) && !isProse(secret) },
 	},
 	{ // netrc(5).
 		hints:   []string{"login", "machine"},
-		pattern: regexp.MustCompile(`(\b(?:login|machine)\s+\S+\s+(?:login\s+\S+\s+)?(?:password|account)\s+)(\S+)`),
+		pattern: lazy(`(\b(?:login|machine)\s+\S+\s+(?:login\s+\S+\s+)?(?:password|account)\s+)(\S+)`),
 	},
 	{ // NAME=VALUE and NAME: VALUE where the name tells a secret.
 		hints:    []string{"=", ":"},
-		pattern:  regexp.MustCompile(`(?i)([A-Za-z0-9_.-]*(?:key|token|secret|passw(?:or)?d|passphrase|passcode|credentials?|pass|pw|pwd|\bpin|\botp|mnemonic|cookie|\bauth|key-data)[A-Za-z0-9_-]*["']?\]?\s*(?:[=!:]?=|:)\s*)("[^"\n]+"|'[^'\n]+'|[^\s"'&,;)}\]` + "`" + `]+)`),
+		pattern:  lazy(`(?i)([A-Za-z0-9_.-]*(?:key|token|secret|passw(?:or)?d|passphrase|passcode|credentials?|pass|pw|pwd|\bpin|\botp|mnemonic|cookie|\bauth|key-data)[A-Za-z0-9_-]*["']?\]?\s*(?:[=!:]?=|:)\s*)("[^"\n]+"|'[^'\n]+'|[^\s"'&,;)}\]` + "`" + `]+)`),
 		isSecret: isAssigned,
 	},
 }
@@ -150,22 +150,22 @@ func tokenForm() form {
 		patterns = append(patterns, token.pattern)
 	}
 	// A token begins a word, after an escaped byte or line's end too.
-	f.pattern = regexp.MustCompile(`(^|[^A-Za-z0-9]|%[0-9A-Fa-f]{2}|\\[nrt])(` + strings.Join(patterns, "|") + `)`)
+	f.pattern = lazy(`(^|[^A-Za-z0-9]|%[0-9A-Fa-f]{2}|\\[nrt])(` + strings.Join(patterns, "|") + `)`)
 	return f
 }
 
 // isLogin matches schemes whose user names say nothing.
-var isLogin = regexp.MustCompile(`(?:ssh|sftp|rsync|scp)://$`)
+var isLogin = lazy(`(?:ssh|sftp|rsync|scp)://$`)
 
-var portAndPath = regexp.MustCompile(`^[^:]*:[0-9]{1,5}(?:[/?#]|$)`)
+var portAndPath = lazy(`^[^:]*:[0-9]{1,5}(?:[/?#]|$)`)
 
 // isOwner tells the numbers of a user and a group, which docker(1) takes after
 // the same option, from a name and a password.
 func isOwner(user, group string) bool {
-	return isNumber.MatchString(group) && ownerBefore.MatchString(user)
+	return isNumber().MatchString(group) && ownerBefore().MatchString(user)
 }
 
-var ownerBefore = regexp.MustCompile(`(?:^|[\s="'])[0-9]+:?$`)
+var ownerBefore = lazy(`(?:^|[\s="'])[0-9]+:?$`)
 
 // isListed tells whether what stands after an option, or after half of the
 // credentials, in a list is a secret.
@@ -181,7 +181,7 @@ func isAssigned(before, secret string) bool {
 	value := strings.Trim(secret, `"'`)
 	isBare := value == secret
 	parts := nameWords(before)
-	if len(parts) == 0 || !hasLetters.MatchString(value) {
+	if len(parts) == 0 || !hasLetters().MatchString(value) {
 		return false
 	}
 	switch last := parts[len(parts)-1]; {
@@ -192,7 +192,7 @@ func isAssigned(before, secret string) bool {
 			return false
 		}
 	case last == "token": // of a text, by its name or number
-		if isBare && isIdentifier.MatchString(value) || isNumber.MatchString(value) {
+		if isBare && isIdentifier().MatchString(value) || isNumber().MatchString(value) {
 			return false
 		}
 	}
@@ -201,34 +201,34 @@ func isAssigned(before, secret string) bool {
 
 // expression matches a call, an index, a variable, an attribute, a type or a
 // placeholder.
-var expression = regexp.MustCompile(`^(?:[A-Za-z_][A-Za-z0-9_.]*[(\[]|\$|<|%|[{\[(]|(?:self|cls|args|opts?|options|cfg|conf|config|settings|params|os|env|environ|FLAGS)\.[A-Za-z_.]+$|(?:[a-z_]+\.)+[a-z]*_[a-z_.]*$|[a-z]+_[a-z_]+\.[a-z_.]+$|None$|True$|False$|null$|true$|false$|nil$|(?:typing\.)?Optional$|(?:str|int|bytes|string|bool|float|object|list|dict|tuple|Any)$)`)
+var expression = lazy(`^(?:[A-Za-z_][A-Za-z0-9_.]*[(\[]|\$|<|%|[{\[(]|(?:self|cls|args|opts?|options|cfg|conf|config|settings|params|os|env|environ|FLAGS)\.[A-Za-z_.]+$|(?:[a-z_]+\.)+[a-z]*_[a-z_.]*$|[a-z]+_[a-z_]+\.[a-z_.]+$|None$|True$|False$|null$|true$|false$|nil$|(?:typing\.)?Optional$|(?:str|int|bytes|string|bool|float|object|list|dict|tuple|Any)$)`)
 
 // isExpression spares code such as `token = tokenizer(x)`, `password: str` and
 // `token=api_token`.
 func isExpression(s string) bool {
 	if quoted := strings.Trim(s, `"'`); quoted != s {
-		return quotedExpression.MatchString(quoted)
+		return quotedExpression().MatchString(quoted)
 	}
 	s = strings.TrimSuffix(s, ":")
-	return expression.MatchString(s) || isIdentifier.MatchString(s) && namesSecret(s)
+	return expression().MatchString(s) || isIdentifier().MatchString(s) && namesSecret(s)
 }
 
 var (
-	hasLetters = regexp.MustCompile(`[A-Za-z0-9]`)
-	isNumber   = regexp.MustCompile(`^[0-9]{1,6}$`)
+	hasLetters = lazy(`[A-Za-z0-9]`)
+	isNumber   = lazy(`^[0-9]{1,6}$`)
 	// isPlaceholder matches where a program puts a password.
-	isPlaceholder = regexp.MustCompile(`(?:^|:)(?:\$[A-Z_{(]|\{|%[sv]|<)`)
+	isPlaceholder = lazy(`(?:^|:)(?:\$[A-Z_{(]|\{|%[sv]|<)`)
 )
 
 // quotedExpression matches a placeholder, and what stands between two quoted
 // texts: "--token=" + token + " -o".
-var quotedExpression = regexp.MustCompile(`^(?:[$<{]|\s*[+,)])`)
+var quotedExpression = lazy(`^(?:[$<{]|\s*[+,)])`)
 
-var isIdentifier = regexp.MustCompile(`^[A-Za-z_.]+$`)
+var isIdentifier = lazy(`^[A-Za-z_.]+$`)
 
 // proseForm matches words that follow an option in a sentence about it.
-var proseForm = regexp.MustCompile(`^(?:is|are|was|must|may|to|and|or|in|for|not|with|on|of|expected|should|needs?|requires?|required|as|can|has|option|flag|arguments?|values?|from|instead|\||\[.*|\.\.\.|…|[A-Z][A-Z_-]*|<.*|\$.*)[:,.;)\]]*$`)
+var proseForm = lazy(`^(?:is|are|was|must|may|to|and|or|in|for|not|with|on|of|expected|should|needs?|requires?|required|as|can|has|option|flag|arguments?|values?|from|instead|\||\[.*|\.\.\.|…|[A-Z][A-Z_-]*|<.*|\$.*)[:,.;)\]]*$`)
 
 // isProse tells whether s is a word about an option, or the place of its value,
 // rather than that value.
-func isProse(s string) bool { return proseForm.MatchString(s) }
+func isProse(s string) bool { return proseForm().MatchString(s) }

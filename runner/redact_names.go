@@ -1,13 +1,12 @@
 package runner
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 )
 
 // words splits a name in snake_case, kebab-case or camelCase.
-var words = regexp.MustCompile(`[A-Z]+(?:[0-9]+|$|[^A-Za-z0-9])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+`)
+var words = lazy(`[A-Z]+(?:[0-9]+|$|[^A-Za-z0-9])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+`)
 
 // textTokens stand before "token" where it is a piece of text or a parameter of
 // a model, not a secret.
@@ -28,7 +27,7 @@ var secretEndings = []string{"password", "passwd", "passphrase", "passcode", "ap
 
 // nameWords are the words of a name, in small letters.
 func nameWords(name string) []string {
-	parts := words.FindAllString(strings.TrimPrefix(name, "-D"), -1)
+	parts := words().FindAllString(strings.TrimPrefix(name, "-D"), -1)
 	for i := range parts {
 		parts[i] = strings.ToLower(strings.Trim(parts[i], "_-.:=\"' \t\n"))
 	}
@@ -68,7 +67,7 @@ func isHarmless(value string) bool {
 	case "true", "false", "yes", "no", "on", "off", "none", "null", "0", "1", "auto", "default":
 		return true
 	}
-	return strings.Contains(value, "***") || isPath.MatchString(value)
+	return strings.Contains(value, "***") || isPath().MatchString(value)
 }
 
-var isPath = regexp.MustCompile(`^(?:~|\.{1,2}|[A-Za-z]:)?(?:[/\\][A-Za-z0-9 ._@+-]{1,40}){2,}$`)
+var isPath = lazy(`^(?:~|\.{1,2}|[A-Za-z]:)?(?:[/\\][A-Za-z0-9 ._@+-]{1,40}){2,}$`)

@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"regexp"
 	"strings"
 )
 
@@ -14,11 +13,11 @@ const pemBegin, pemEnd = "-----BEGIN ", "-----END "
 var (
 	// pemLabel is what follows pemBegin and pemEnd of a private key, RFC 7468,
 	// and of OpenSSH's and OpenPGP's.
-	pemLabel = regexp.MustCompile(`^[A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----`)
+	pemLabel = lazy(`^[A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----`)
 	// pemBody is how far a key goes that has no end, its lines escaped or not.
-	pemBody = regexp.MustCompile(`^(?:[A-Za-z0-9+/=\s]|\\[nr])*`)
+	pemBody = lazy(`^(?:[A-Za-z0-9+/=\s]|\\[nr])*`)
 	// pemText tells a key from the mere words that begin one.
-	pemText = regexp.MustCompile(`[A-Za-z0-9+/]{16}`)
+	pemText = lazy(`[A-Za-z0-9+/]{16}`)
 )
 
 // withoutPEM takes out private keys, those that are cut off too.
@@ -32,13 +31,13 @@ func (r *Redactor) withoutPEM(s string) string {
 		}
 		begin += at
 		at = begin + len(pemBegin)
-		label := pemLabel.FindString(s[at:min(len(s), at+80)])
+		label := pemLabel().FindString(s[at:min(len(s), at+80)])
 		if label == "" {
 			continue
 		}
 		body := at + len(label)
 		end := pemEndOf(s, body)
-		if !pemText.MatchString(s[body:end]) {
+		if !pemText().MatchString(s[body:end]) {
 			continue
 		}
 		clean.WriteString(s[done:begin])
@@ -55,7 +54,7 @@ func pemEndOf(s string, body int) int {
 	next := strings.Index(window, pemBegin)
 	if end >= 0 && (next < 0 || end < next) {
 		label := end + len(pemEnd)
-		return body + label + len(pemLabel.FindString(window[label:min(len(window), label+80)]))
+		return body + label + len(pemLabel().FindString(window[label:min(len(window), label+80)]))
 	}
-	return body + len(pemBody.FindString(window))
+	return body + len(pemBody().FindString(window))
 }

@@ -2,7 +2,6 @@ package runner
 
 import (
 	"encoding/base64"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -49,7 +48,7 @@ func secretAt(s string, from, to int) int {
 		// A path; its last part may be a capability all the same.
 		from += strings.LastIndexByte(text, '/') + 1
 	}
-	if text := s[from:to]; !isRandom(text) || hexPart.MatchString(text) || isData(s, from, to) {
+	if text := s[from:to]; !isRandom(text) || hexPart().MatchString(text) || isData(s, from, to) {
 		return to
 	}
 	return from
@@ -58,11 +57,11 @@ func secretAt(s string, from, to int) int {
 // isBase64 tells whether text with slashes in it is as long as what keys are
 // written as, rather than a path.
 func isBase64(text string) bool {
-	return slices.Contains([]int{22, 32, 40, 43, 54, 64, 86}, len(text)) && !strings.ContainsAny(text, "_-") && !hexPart.MatchString(text)
+	return slices.Contains([]int{22, 32, 40, 43, 54, 64, 86}, len(text)) && !strings.ContainsAny(text, "_-") && !hexPart().MatchString(text)
 }
 
 // hexPart matches a digest in a name.
-var hexPart = regexp.MustCompile(`(?:^|[/_-])[0-9a-f]{16,}(?:[/_-]|$)`)
+var hexPart = lazy(`(?:^|[/_-])[0-9a-f]{16,}(?:[/_-]|$)`)
 
 // isTokenByte tells the bytes of base64 in both alphabets, padding aside.
 func isTokenByte(c byte) bool {
@@ -109,16 +108,16 @@ func isRandom(text string) bool {
 		return false
 	}
 	inWords := 0
-	for _, word := range wordForm.FindAllString(text, -1) {
+	for _, word := range wordForm().FindAllString(text, -1) {
 		inWords += len(word)
 	}
 	return 100*inWords < 65*(count[1]+count[2])
 }
 
 // wordForm matches what may be a word, in small letters or with a capital in front.
-var wordForm = regexp.MustCompile(`[A-Z][a-z]{2,}|[a-z]{3,}`)
+var wordForm = lazy(`[A-Z][a-z]{2,}|[a-z]{3,}`)
 
-var beforeDigest = regexp.MustCompile(`(?i)(?:sha-?(?:1|2|224|256|384|512)|md5|blake2[bs]?|blake3|digest|checksum|etag|integrity|hash)[-_:= "'(]{0,4}$`)
+var beforeDigest = lazy(`(?i)(?:sha-?(?:1|2|224|256|384|512)|md5|blake2[bs]?|blake3|digest|checksum|etag|integrity|hash)[-_:= "'(]{0,4}$`)
 
 // isDigest tells whether word is a digest in base64, which says so itself or
 // before itself, as in RECORD files, in SSH fingerprints and in
@@ -127,14 +126,14 @@ func isDigest(before, word string) bool {
 	if strings.HasPrefix(word, "sha256") || strings.HasPrefix(word, "sha512") || strings.HasPrefix(word, "sha384") || strings.HasPrefix(word, "_Z") {
 		return true // _Z: the mangled name of a C++ function
 	}
-	return beforeDigest.MatchString(before[max(0, len(before)-16):])
+	return beforeDigest().MatchString(before[max(0, len(before)-16):])
 }
 
 // isData tells whether s[from:to] is base64 of text, of a file or of a part of
 // one, rather than of something drawn at random: it decodes to characters,
 // begins as a file of a known kind does, or is a line of several.
 func isData(s string, from, to int) bool {
-	if strings.HasSuffix(s[:from], "base64,") || lineBefore.MatchString(s[max(0, from-maxRandom):from]) || lineAfter.MatchString(s[to:min(len(s), to+maxRandom)]) {
+	if strings.HasSuffix(s[:from], "base64,") || lineBefore().MatchString(s[max(0, from-maxRandom):from]) || lineAfter().MatchString(s[to:min(len(s), to+maxRandom)]) {
 		return true
 	}
 	text := s[from:to]
@@ -151,8 +150,8 @@ var magics = []string{"\x89PNG", "GIF8", "\xff\xd8\xff", "PK\x03\x04", "\x1f\x8b
 
 // lineBefore and lineAfter match another line of base64.
 var (
-	lineBefore = regexp.MustCompile(`[A-Za-z0-9+/]{48,}["']?,?\s*\n\s*["']?$`)
-	lineAfter  = regexp.MustCompile(`^["']?,?\s*\n\s*["']?[A-Za-z0-9+/]{48,}`)
+	lineBefore = lazy(`[A-Za-z0-9+/]{48,}["']?,?\s*\n\s*["']?$`)
+	lineAfter  = lazy(`^["']?,?\s*\n\s*["']?[A-Za-z0-9+/]{48,}`)
 )
 
 // isReadable tells whether s is text.
@@ -176,7 +175,7 @@ func isDistinct(secret string) bool {
 	switch {
 	case len(secret) < minKnown, isHarmless(secret):
 		return false
-	case isPhrase.MatchString(secret):
+	case isPhrase().MatchString(secret):
 		return len(secret) >= 2*minKnown
 	case strings.HasPrefix(secret, "/"), strings.HasPrefix(secret, "~"), strings.HasPrefix(secret, "$"):
 		return false
@@ -191,12 +190,12 @@ func isDistinct(secret string) bool {
 			kinds++
 		}
 	}
-	return kinds >= 2 && !isWords.MatchString(secret) || len(secret) >= 2*minKnown && seen[3]
+	return kinds >= 2 && !isWords().MatchString(secret) || len(secret) >= 2*minKnown && seen[3]
 }
 
 // isPhrase matches words with space between them.
-var isPhrase = regexp.MustCompile(`^[\pL']+(?:\s+[\pL']+)+$`)
+var isPhrase = lazy(`^[\pL']+(?:\s+[\pL']+)+$`)
 
 // isWords matches small or capitalised words joined by punctuation, a version
 // at their end: such names stand in many places.
-var isWords = regexp.MustCompile(`^[A-Z]?[a-z]+(?:[._:/@-]?[A-Z]?[a-z]+)*(?:[._@-]?v?[0-9]{1,3}(?:\.[0-9]+)*)?$`)
+var isWords = lazy(`^[A-Z]?[a-z]+(?:[._:/@-]?[A-Z]?[a-z]+)*(?:[._@-]?v?[0-9]{1,3}(?:\.[0-9]+)*)?$`)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -30,10 +29,10 @@ var byteOrderMarks = []struct {
 
 // codingCookie declares an encoding in one of the first two lines, PEP 263; Emacs and
 // Vim read the same.
-var codingCookie = regexp.MustCompile(`^[ \t\f]*#.*?coding[:=][ \t]*([-_.a-zA-Z0-9]+)`)
+var codingCookie = lazy(`^[ \t\f]*#.*?coding[:=][ \t]*([-_.a-zA-Z0-9]+)`)
 
 // emptyLine is what may stand before the line with the cookie.
-var emptyLine = regexp.MustCompile(`^[ \t\f]*(?:#.*)?\r?$`)
+var emptyLine = lazy(`^[ \t\f]*(?:#.*)?\r?$`)
 
 // ScriptText gives a script's text and the encoding that it is in, by a byte
 // order mark, by what it declares (PEP 263), else UTF-8. The error says why
@@ -77,10 +76,10 @@ func decoded(data []byte, from encoding.Encoding, name string) (string, error) {
 func declaredEncoding(data []byte) string {
 	for range 2 {
 		line, rest, _ := bytes.Cut(data, []byte("\n"))
-		if found := codingCookie.FindSubmatch(line); found != nil {
+		if found := codingCookie().FindSubmatch(line); found != nil {
 			return strings.ToLower(string(found[1]))
 		}
-		if !emptyLine.Match(line) {
+		if !emptyLine().Match(line) {
 			return ""
 		}
 		data = rest
