@@ -319,11 +319,7 @@ func (l *ledger) mlNetwork(n *mlNetwork, inputs, outputs []Value, where string) 
 	for _, out := range outputs {
 		f.outputs = append(f.outputs, b.names[out.Name])
 	}
-	if f.tooLarge == "" {
-		f.link(nil)
-	}
-	l.graph(f)
-	l.latent(f, f.alive())
+	l.whole(f, nil)
 }
 
 // mlLayerWriter writes layers out into a flow. Layers run one after the other,

@@ -544,11 +544,7 @@ func (l *ledger) mlProgram(p *mlProgram, where string, blobs *blobs) {
 		for _, i := range b.powers {
 			f.power(&f.steps[i])
 		}
-		if f.tooLarge == "" {
-			f.link(b.roots)
-		}
-		l.graph(f)
-		l.latent(f, f.alive())
+		l.whole(f, b.roots)
 		l.writtenStatistics(b.statistics)
 	}
 }

@@ -41,6 +41,17 @@ func newInspector(l *ledger, f *flow) *inspector {
 	return &inspector{ledger: l, flow: f, clips: map[*step]bool{}, masks: map[span]maskVerdict{}}
 }
 
+// whole judges a flow that holds everything of an entry point: what its outputs
+// and roots depend on as graph does, the rest as latent.
+func (l *ledger) whole(f *flow, roots []int) (trains bool) {
+	if f.tooLarge == "" {
+		f.link(roots)
+	}
+	trains = l.graph(f)
+	l.latent(f, f.alive())
+	return trains
+}
+
 // graph judges one entry point: dropout and batch normalization, and what only
 // training needs, for which trains tells whether there is any.
 func (l *ledger) graph(f *flow) (trains bool) {

@@ -17,11 +17,7 @@ func (l *ledger) openVINO(n *openVINO) {
 	for _, i := range b.powers {
 		f.power(&f.steps[i])
 	}
-	if f.tooLarge == "" {
-		f.link(b.roots)
-	}
-	l.graph(f)
-	l.latent(f, f.alive())
+	l.whole(f, b.roots)
 	l.writtenStatistics(b.statistics)
 	for _, op := range stateOperations {
 		l.hit(op, Absent, NotRepresentable, "OpenVINO's format has no operator that computes gradients or changes weights by them")

@@ -24,11 +24,7 @@ func (l *ledger) tflite(t *tflite) {
 		f := newFlow(entry.name)
 		b := &tfliteWriter{tflite: t, flow: f, reached: reached}
 		f.outputs = b.graph(entry.graph, nil, nil, 0)
-		if f.tooLarge == "" {
-			f.link(b.roots)
-		}
-		trains = l.graph(f) || trains
-		l.latent(f, f.alive())
+		trains = l.whole(f, b.roots) || trains
 	}
 	for i, g := range t.graphs {
 		if reached[int64(i)] {
