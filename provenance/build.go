@@ -184,7 +184,7 @@ func (b *builder) verifiedLearningModel() VerifiedLearningModel {
 			descriptor := b.input(file)
 			descriptor.Annotations.Format = source.Model.Format
 			if file.Path == source.Files[0] {
-				descriptor.Annotations.Manifest, descriptor.Annotations.Signature = source.manifest(sums), b.claim(*source)
+				descriptor.Annotations.Manifest, descriptor.Annotations.Signature = source.manifest(sums), b.claim(*source, sums)
 			}
 			v.Artifacts = append(v.Artifacts, descriptor)
 		}

@@ -56,7 +56,7 @@ func (b *builder) findings(log *ConversionLog) []Finding {
 	b.askedAndGot(&found, log)
 	b.ofPython(&found)
 	waive(&found, b.meta.Waivers)
-	slices.SortStableFunc(found, func(x, y Finding) int { return strings.Compare(x.ID, y.ID) })
+	slices.SortStableFunc(found, byFindingID)
 	return found
 }
 

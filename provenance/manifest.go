@@ -152,8 +152,8 @@ type SignatureFile struct {
 }
 
 // claim is what a signature says of the artifact beside which it lay; nil when
-// it is about another model, or is no model signature.
-func (b *builder) claim(a Artifact) *ModelSignature {
+// it is about another model, or is no model signature. sums are inputSums.
+func (b *builder) claim(a Artifact, sums map[string]string) *ModelSignature {
 	for _, file := range b.meta.Signatures[a.Path] {
 		var st struct {
 			Subject       []ResourceDescriptor `json:"subject"`
@@ -166,12 +166,10 @@ func (b *builder) claim(a Artifact) *ModelSignature {
 			Name: b.name(file.Path), Digest: known(file.SHA256), PredicateType: st.PredicateType, Signer: orUnknown(file.Signer, ""),
 			Subject: st.Subject[0].Name, SubjectDigest: known(st.Subject[0].Digest["sha256"]), Covers: "matches",
 		}
-		resources, err := a.resources(b.inputSums())
-		switch {
-		case err != nil:
+		if resources, err := a.resources(sums); err != nil {
 			claim.Covers = Unknown + err.Error()
-		case ManifestDigest(resources) != claim.SubjectDigest["sha256"]:
-			claim.Covers = "differs: what the run read has the digest " + ManifestDigest(resources)
+		} else if read := ManifestDigest(resources); read != claim.SubjectDigest["sha256"] {
+			claim.Covers = "differs: what the run read has the digest " + read
 		}
 		if claim.Covers == "matches" || claim.Subject == filepath.Base(a.Path) {
 			return claim

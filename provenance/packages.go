@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -65,7 +66,7 @@ func (b *builder) unpackaged() []ResourceDescriptor {
 		}
 	}
 	if more := len(rest) - maxUnpackaged; more > 0 {
-		rest = append(rest[:maxUnpackaged:maxUnpackaged], fold(fmt.Sprintf("%d further files", more), rest[maxUnpackaged:]))
+		rest = append(rest[:maxUnpackaged:maxUnpackaged], fold(furtherName(more), rest[maxUnpackaged:]))
 	}
 	if len(runtime) > 0 {
 		rest = append(rest, fold(fmt.Sprintf("%d files of interpreters and their standard libraries", len(runtime)), runtime))
@@ -82,16 +83,13 @@ var builtIn = []struct{ key, name string }{{"cuda", "CUDA runtime"}, {"cuda_vers
 func (b *builder) nativeLibraries() (libraries []NativeLibrary) {
 	seen := map[string]int{}
 	for _, l := range b.o.Libraries {
-		version := l.Version
-		if packaged := packagedVersion(l); packaged != "" {
-			version = packaged
-		}
+		version := cmp.Or(packagedVersion(l), l.Version)
 		if at, known := seen[l.Name+"\x00"+version]; known {
 			libraries[at].Evidence = append(libraries[at].Evidence, fileEvidence(l))
 			continue
 		}
 		seen[l.Name+"\x00"+version] = len(libraries)
-		libraries = append(libraries, NativeLibrary{Name: l.Name, Version: orReason(version, "neither the names of its files nor a package tell"), Evidence: []string{fileEvidence(l)}})
+		libraries = append(libraries, NativeLibrary{Name: l.Name, Version: cmp.Or(version, Unknown+"neither the names of its files nor a package tell"), Evidence: []string{fileEvidence(l)}})
 	}
 	for _, f := range b.o.Python.Frameworks {
 		libraries = append(libraries, builtInto(f)...)
@@ -108,14 +106,6 @@ func builtInto(f python.Framework) (libraries []NativeLibrary) {
 		}
 	}
 	return libraries
-}
-
-// orReason is a fact, or why there is none.
-func orReason(value, reason string) string {
-	if value == "" {
-		return Unknown + reason
-	}
-	return value
 }
 
 // carriers are distributions that are made to carry a library, so that their
@@ -200,7 +190,8 @@ func countFiles(n int) string {
 	return fmt.Sprintf("%d files", n)
 }
 
-// fold is one entry for several files.
+// fold is one entry for several files, with one digest over the lines
+// "<sha256>  <name>\n" of all of them.
 func fold(name string, files []ResourceDescriptor) ResourceDescriptor {
 	lines := digest.SHA256.Digester()
 	for _, file := range files {

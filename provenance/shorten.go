@@ -7,8 +7,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-
-	"github.com/opencontainers/go-digest"
 )
 
 // Bounds on a payload, in bytes.
@@ -130,7 +128,7 @@ func (p *ConversionLog) lists() []list {
 		&elements[Endpoint]{path: "run.network", items: &p.Run.Network},
 		&elements[string]{path: "environment.withheldVariables", items: &p.Environment.WithheldVariables},
 		&elements[string]{path: "converter.command.argv", items: &p.Converter.Command.Argv, least: 1},
-		&elements[Finding]{path: "findings", items: &p.Findings, stays: func(f Finding) bool { return f.Severity != "note" }, order: func(x, y Finding) int { return strings.Compare(x.ID, y.ID) }},
+		&elements[Finding]{path: "findings", items: &p.Findings, stays: func(f Finding) bool { return f.Severity != "note" }, order: byFindingID},
 		&elements[string]{path: "capture.notes", items: &p.Capture.Notes},
 		&elements[Call]{path: "converter.calls", items: &p.Converter.Calls, least: 1, stays: func(c Call) bool { return c.Function == p.Converter.Name }},
 		&elements[string]{path: "capture.reasons", items: &p.Capture.Reasons, stays: always[string], least: 1},
@@ -146,6 +144,8 @@ func (p *ConversionLog) lists() []list {
 func always[T any](T) bool { return true }
 
 func byScriptName(x, y Script) int { return strings.Compare(x.Name, y.Name) }
+
+func byFindingID(x, y Finding) int { return strings.Compare(x.ID, y.ID) }
 
 func byNameAndVersion(x, y Package) int {
 	return cmp.Or(strings.Compare(x.Name, y.Name), strings.Compare(x.Version, y.Version))
@@ -234,18 +234,13 @@ func (e *elements[T]) moved() (items []any) {
 
 func (e *elements[T]) total() int { return e.whole }
 
-// furtherFiles stands for files with one digest over the lines
-// "<sha256>  <name>\n" of all of them.
+// furtherFiles stands for files with one digest over all of them.
 func furtherFiles(moved []ResourceDescriptor) ResourceDescriptor {
-	lines := digest.SHA256.Digester()
-	for _, file := range moved {
-		fmt.Fprintf(lines.Hash(), "%s  %s\n", file.Digest["sha256"], file.Name)
+	d := fold(furtherName(len(moved)), moved)
+	if a := moved[0].Annotations; a != nil {
+		d.Annotations.Role = a.Role
 	}
-	a := &Annotations{Reason: "not listed one by one here: the digest is over the lines \"<sha256>  <name>\" of all of them"}
-	if moved[0].Annotations != nil {
-		a.Role = moved[0].Annotations.Role
-	}
-	return ResourceDescriptor{Name: furtherName(len(moved)), Digest: sha256Set(lines.Digest().Encoded()), Annotations: a}
+	return d
 }
 
 // furtherParts stands for files of a model. It has no digest, so that a reader

@@ -66,7 +66,7 @@ func addUntouched(o *runner.Observation, frozen, artifacts []provenance.Artifact
 	}
 	whole := slices.Clone(frozen)
 	for _, artifact := range artifacts {
-		if artifact.Path != artifact.Files[0] && !slices.ContainsFunc(frozen, func(f provenance.Artifact) bool { return f.Path == artifact.Path }) {
+		if artifact.Path != artifact.Files[0] && !isAmong(artifact, frozen) {
 			whole = append(whole, artifact)
 		}
 	}
@@ -84,11 +84,15 @@ func addUntouched(o *runner.Observation, frozen, artifacts []provenance.Artifact
 	}
 }
 
+func isAmong(a provenance.Artifact, artifacts []provenance.Artifact) bool {
+	return slices.ContainsFunc(artifacts, func(other provenance.Artifact) bool { return other.Path == a.Path })
+}
+
 // addCanonical digests what each frozen model does.
 func addCanonical(artifacts, frozen []provenance.Artifact) {
 	for i := range artifacts {
 		a := &artifacts[i]
-		if slices.ContainsFunc(frozen, func(f provenance.Artifact) bool { return f.Path == a.Path }) {
+		if isAmong(*a, frozen) {
 			a.Canonical, a.CanonicalNote = canonical(a.Path)
 		}
 	}
@@ -105,7 +109,7 @@ func addFolding(o *runner.Observation, artifacts, frozen []provenance.Artifact) 
 	}
 	for i := range artifacts {
 		a := &artifacts[i]
-		if !slices.ContainsFunc(frozen, func(f provenance.Artifact) bool { return f.Path == a.Path }) {
+		if !isAmong(*a, frozen) {
 			continue
 		}
 		for _, source := range artifacts {

@@ -2,7 +2,6 @@ package report
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -130,7 +129,7 @@ func parameters(n int64) string {
 // byType lists how many parameters are of each element type.
 func byType(types map[string]int64) string {
 	parts := []string{}
-	for _, name := range slices.Sorted(maps.Keys(types)) {
+	for _, name := range sortedKeys(types) {
 		parts = append(parts, thousands(types[name])+" "+name)
 	}
 	if len(parts) == 0 {
