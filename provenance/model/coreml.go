@@ -251,10 +251,7 @@ func (w *wire) mlPipeline(s span, depth int, models *int, m *mlModel) error {
 
 // mlDescription reads a ModelDescription.
 func (w *wire) mlDescription(f field, depth int, m *mlModel) error {
-	if err := w.want(f, bytesType); err != nil {
-		return err
-	}
-	return w.each(f.span, depth, func(f field) error {
+	return w.message(f, depth, func(f field) error {
 		switch f.id {
 		case 1:
 			return w.mlFeatureIn(f, depth+1, &m.inputs)
@@ -367,18 +364,12 @@ func (w *wire) mlFeatureIn(f field, depth int, into *[]Value) error {
 
 // mlFeature reads a FeatureDescription.
 func (w *wire) mlFeature(f field, depth int, v *Value) error {
-	if err := w.want(f, bytesType); err != nil {
-		return err
-	}
-	return w.each(f.span, depth, func(f field) error {
+	return w.message(f, depth, func(f field) error {
 		switch f.id {
 		case 1:
 			return w.text(f, &v.Name)
 		case 3:
-			if err := w.want(f, bytesType); err != nil {
-				return err
-			}
-			return w.each(f.span, depth+1, func(f field) error {
+			return w.message(f, depth+1, func(f field) error {
 				if f.id > 8 {
 					return nil
 				}
@@ -500,10 +491,7 @@ func intervals(ranges [][2]int64) []string {
 
 // mlRanges reads a ShapeRange.
 func (w *wire) mlRanges(f field, depth int, into *[][2]int64) error {
-	if err := w.want(f, bytesType); err != nil {
-		return err
-	}
-	return w.each(f.span, depth, func(f field) error {
+	return w.message(f, depth, func(f field) error {
 		if f.id != 1 {
 			return nil
 		}
@@ -527,10 +515,7 @@ func (w *wire) mlRanges(f field, depth int, into *[][2]int64) error {
 
 // mlEnumerated reads EnumeratedShapes as the intervals that hold all of them.
 func (w *wire) mlEnumerated(f field, depth int, into *[][2]int64) error {
-	if err := w.want(f, bytesType); err != nil {
-		return err
-	}
-	return w.each(f.span, depth, func(f field) error {
+	return w.message(f, depth, func(f field) error {
 		if f.id != 1 {
 			return nil
 		}

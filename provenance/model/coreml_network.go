@@ -194,10 +194,7 @@ func (w *wire) mlWeightParams(s span, depth int, l *mlLayer) error {
 			l.holds("int8", f.len())
 			l.quantized = true
 		case 40:
-			if err := w.want(f, bytesType); err != nil {
-				return err
-			}
-			return w.each(f.span, depth+1, func(f field) error {
+			return w.message(f, depth+1, func(f field) error {
 				if f.id == 1 {
 					bits = int64(f.number)
 					return w.want(f, varintType)
@@ -220,35 +217,23 @@ func (l *mlLayer) holds(dtype string, n int64) {
 
 // mlUpdate reads NetworkUpdateParameters.
 func (w *wire) mlUpdate(f field, depth int, u *mlUpdate) error {
-	if err := w.want(f, bytesType); err != nil {
-		return err
-	}
-	return w.each(f.span, depth, func(f field) error {
+	return w.message(f, depth, func(f field) error {
 		switch f.id {
 		case 1:
-			if err := w.want(f, bytesType); err != nil {
-				return err
-			}
-			return w.each(f.span, depth+1, func(f field) error {
+			return w.message(f, depth+1, func(f field) error {
 				if f.id != 1 {
 					return nil
 				}
 				return w.texts(f, &u.losses)
 			})
 		case 2:
-			if err := w.want(f, bytesType); err != nil {
-				return err
-			}
-			return w.each(f.span, depth+1, func(f field) error {
+			return w.message(f, depth+1, func(f field) error {
 				name, ok := map[int]string{10: "SGD", 11: "Adam"}[f.id]
 				if !ok {
 					return nil
 				}
 				u.optimizer = name
-				if err := w.want(f, bytesType); err != nil {
-					return err
-				}
-				return w.each(f.span, depth+2, func(f field) error {
+				return w.message(f, depth+2, func(f field) error {
 					if f.id != 1 {
 						return nil
 					}
@@ -262,10 +247,7 @@ func (w *wire) mlUpdate(f field, depth int, u *mlUpdate) error {
 
 // mlRate reads the default of a DoubleParameter.
 func (w *wire) mlRate(f field, depth int, u *mlUpdate) error {
-	if err := w.want(f, bytesType); err != nil {
-		return err
-	}
-	return w.each(f.span, depth, func(f field) error {
+	return w.message(f, depth, func(f field) error {
 		if f.id == 1 && f.kind == fixed64Type {
 			u.rate = strconv.FormatFloat(math.Float64frombits(f.number), 'g', -1, 64)
 		}

@@ -167,18 +167,12 @@ func (w *wire) mlNamedIn(f field, depth int, into *[]mlNamed) error {
 // mlValueType reads a ValueType, of which only tensors, and states of tensors,
 // are looked into.
 func (w *wire) mlValueType(f field, depth int, t *mlTensorType) error {
-	if err := w.want(f, bytesType); err != nil {
-		return err
-	}
-	return w.each(f.span, depth, func(f field) error {
+	return w.message(f, depth, func(f field) error {
 		switch f.id {
 		case 1:
 			return w.mlTensorType(f, depth+1, t)
 		case 5:
-			if err := w.want(f, bytesType); err != nil {
-				return err
-			}
-			return w.each(f.span, depth+1, func(f field) error {
+			return w.message(f, depth+1, func(f field) error {
 				if f.id != 1 {
 					return nil
 				}
@@ -371,10 +365,7 @@ func (w *wire) mlValue(s span, depth int) (*mlValue, error) {
 		if f.id != 1 {
 			return nil // a list, a tuple or a dictionary
 		}
-		if err := w.want(f, bytesType); err != nil {
-			return err
-		}
-		return w.each(f.span, depth+2, func(f field) error {
+		return w.message(f, depth+2, func(f field) error {
 			if err := w.want(f, bytesType); err != nil {
 				return err
 			}
