@@ -4,10 +4,12 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -92,9 +94,18 @@ func (b *blobs) file(name string) *blobFile {
 // maxBlobFiles bounds how many files of weights one model may have.
 const maxBlobFiles = 256
 
-// stored is where the elements of a value lie, and whether its header and its
+// stored is find, asked once of each value.
+func (b *blobs) stored(v *mlValue, name string) (storedConstant, bool) {
+	if v.found == nil {
+		c, _ := b.find(v, name)
+		v.found = &c
+	}
+	return *v.found, v.found.file != nil
+}
+
+// find is where the elements of a value lie, and whether its header and its
 // type agree; ok is false when that is not known.
-func (b *blobs) stored(v *mlValue, name string) (c storedConstant, ok bool) {
+func (b *blobs) find(v *mlValue, name string) (c storedConstant, ok bool) {
 	if len(b.files) >= maxBlobFiles && b.files[v.file] == nil {
 		b.problem("constant %s lies in one of more than %d files", name, maxBlobFiles)
 		return c, false
@@ -138,8 +149,8 @@ func (b *blobs) problem(format string, name string, arguments ...any) {
 // check makes a finding of what is wrong with where weights lie.
 func (b *blobs) check() {
 	problems := b.problems
-	for _, f := range b.files {
-		problems = append(problems, shared(f.places)...)
+	for _, name := range slices.Sorted(maps.Keys(b.files)) {
+		problems = append(problems, shared(b.files[name].places)...)
 	}
 	b.model.misplaced(problems)
 }

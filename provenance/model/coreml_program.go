@@ -65,6 +65,7 @@ type mlValue struct {
 	place  span
 	file   string
 	offset uint64
+	found  *storedConstant // where blobs found it, once asked
 }
 
 // mlTypes are DataType in MIL.proto, with their size in bits.

@@ -219,9 +219,10 @@ func (f *frozenWeights) account(source *weightFile, layers []normalizationLayer)
 		copies[copyOf(layer.name)] = append(copies[copyOf(layer.name)], layer)
 	}
 	var best *Folding
+	shapes := source.byShape()
 	for _, name := range slices.Sorted(maps.Keys(copies)) {
 		clear(f.used)
-		found, err := f.accountCopy(source, copies[name])
+		found, err := f.accountCopy(shapes, copies[name])
 		if err != nil {
 			return nil, err
 		}
@@ -232,9 +233,8 @@ func (f *frozenWeights) account(source *weightFile, layers []normalizationLayer)
 	return best, nil
 }
 
-func (f *frozenWeights) accountCopy(source *weightFile, layers []normalizationLayer) (*Folding, error) {
+func (f *frozenWeights) accountCopy(shapes map[string][]*trainedLayer, layers []normalizationLayer) (*Folding, error) {
 	found := &Folding{Layers: len(layers)}
-	shapes := source.byShape()
 	for i := range layers {
 		layer := &layers[i]
 		kept, err := f.kept(layer)
@@ -483,10 +483,7 @@ func (l *trainedLayer) shape() []int64 {
 
 // byShape are the tensors of two dimensions or more, with their biases.
 func (f *weightFile) byShape() map[string][]*trainedLayer {
-	byName, shapes := map[string]*weight{}, map[string][]*trainedLayer{}
-	for i := range f.weights {
-		byName[f.weights[i].name] = &f.weights[i]
-	}
+	byName, shapes := f.byName(), map[string][]*trainedLayer{}
 	for i := range f.weights {
 		w := &f.weights[i]
 		if len(w.shape) < 2 || slices.Contains(w.shape, 0) {

@@ -3,7 +3,6 @@ package model
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"os"
 	"path"
 	"slices"
@@ -153,9 +152,5 @@ func bytesOf(s string, unset int64) (int64, error) {
 // byteLength is what the tensor's elements take, or -1 when that is not fixed.
 // Types of less than a byte are packed, TensorProto.DataType.
 func (t *tensor) byteLength() int64 {
-	bits := int64(elementTypes[t.kind].bits)
-	if bits == 0 || t.elements > (math.MaxInt64-7)/bits {
-		return -1
-	}
-	return (t.elements*bits + 7) / 8
+	return packed(t.elements, elementTypes[t.kind].bits)
 }

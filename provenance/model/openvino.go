@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -32,10 +33,9 @@ func inspectOpenVINO(path string, _ Format) (*Model, error) {
 // openVINO is what is kept of a file.
 type openVINO struct {
 	*xmlReader
-	version  int64
-	body     irBody
-	runtime  string // the version of the library that wrote the file
-	metadata map[string]string
+	version int64
+	body    irBody
+	runtime string // the version of the library that wrote the file
 	// weights is the .bin, nil when there is none that can be read.
 	weights     io.ReaderAt
 	weightsSize int64
@@ -92,7 +92,7 @@ type irBinding struct {
 const oldestIR, newestIR = 10, 11
 
 func readOpenVINO(file io.ReaderAt, size int64, name string, root *os.Root) (*Model, error) {
-	n := &openVINO{xmlReader: newXML(file, size, name), metadata: map[string]string{}}
+	n := &openVINO{xmlReader: newXML(file, size, name)}
 	m := newModel("openvino", name)
 	if err := n.net(); err != nil {
 		return nil, err
@@ -376,13 +376,6 @@ func (n *openVINO) backEdges(e *xmlElement, l *irLayer) error {
 	})
 }
 
-// maxIRInfo bounds how many entries of metadata are kept, and maxIRInfoLength
-// one of them in bytes.
-const (
-	maxIRInfo       = 64
-	maxIRInfoLength = 1 << 10
-)
-
 // info reads what the writer left about itself: rt_info, or meta_data as the
 // Model Optimizer wrote it until 2021. Entries within each other are joined by
 // dots.
@@ -391,12 +384,9 @@ func (n *openVINO) info(e *xmlElement) error { return n.infoWithin(e, "") }
 func (n *openVINO) infoWithin(e *xmlElement, prefix string) error {
 	return e.children(func(e *xmlElement) error {
 		name := prefix + e.name
-		value, stated := e.attributes["value"]
+		value := e.attributes["value"]
 		if of, ok := e.attributes["name"]; ok && e.name == "info" {
 			name = prefix + of
-		}
-		if len(n.metadata) < maxIRInfo && stated && len(name) < maxShownName {
-			n.metadata[name] = value[:min(len(value), maxIRInfoLength)]
 		}
 		if name == "Runtime_version" || n.runtime == "" && (name == "MO_version" || name == "OpenVINO Runtime") {
 			n.runtime = value
@@ -437,6 +427,7 @@ func (n *openVINO) needed() (end int64) {
 
 // readConstants reads axes, exponents and the like.
 func (n *openVINO) readConstants() error {
+	w := newWire(n.weights, n.weightsSize, n.name+": weights")
 	for _, c := range n.constants {
 		kind := c.data["element_type"]
 		bits := int64(openVINOTypes[kind].bits)
@@ -444,7 +435,7 @@ func (n *openVINO) readConstants() error {
 			continue
 		}
 		data := make([]byte, c.bytes.len())
-		if err := newWire(n.weights, n.weightsSize, n.name+": weights").readFull(data, c.bytes.start); err != nil {
+		if err := w.readFull(data, c.bytes.start); err != nil {
 			return err
 		}
 		switch kind {
@@ -468,7 +459,7 @@ func (n *openVINO) count(b *irBody, m *Model) error {
 				m.Opsets["opset"] = max(m.Opsets["opset"], v)
 			}
 		}
-		for _, body := range l.sortedBodies() {
+		for _, body := range slices.Sorted(maps.Keys(l.bodies)) {
 			if err := n.count(l.bodies[body], m); err != nil {
 				return err
 			}
@@ -485,16 +476,6 @@ func (n *openVINO) count(b *irBody, m *Model) error {
 	}
 	n.quantized(m)
 	return nil
-}
-
-// sortedBodies are the names of a layer's bodies, always in the same order.
-func (l *irLayer) sortedBodies() []string {
-	names := []string{}
-	for name := range l.bodies {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 // operator is the layer's name in Model.Operators.

@@ -188,7 +188,7 @@ func parseIR(t *testing.T, path string) *openVINO {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &openVINO{xmlReader: newXML(bytes.NewReader(data), int64(len(data)), path), metadata: map[string]string{}}
+	n := &openVINO{xmlReader: newXML(bytes.NewReader(data), int64(len(data)), path)}
 	if err := n.net(); err != nil {
 		t.Fatal(err)
 	}

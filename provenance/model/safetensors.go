@@ -293,10 +293,7 @@ func (index *safetensorsIndex) model(root *os.Root, m *Model) (*Model, error) {
 	bytes, whole := int64(0), true
 	for _, location := range slices.Sorted(maps.Keys(wanted)) {
 		part, h := shard(root, location, wanted[location])
-		m.Parts = append(m.Parts, part)
-		if part.Problem != "" {
-			m.find(PartProblem, "part of the model: "+part.Problem, quote(part.Name))
-		}
+		m.add(part)
 		if h == nil {
 			whole = false
 			for _, name := range wanted[location] {

@@ -93,9 +93,6 @@ func openWeights(path string, format Format) (*weightFile, error) {
 	return f, nil
 }
 
-// safetensorsKinds are its element types in NumPy's words.
-var safetensorsKinds = map[string]string{"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-
 func openSafetensorsWeights(f *weightFile, path string) error {
 	paths := []string{path}
 	if filepath.Ext(path) == ".json" {
@@ -121,20 +118,13 @@ func openSafetensorsWeights(f *weightFile, path string) error {
 			return err
 		}
 		for _, t := range h.tensors {
-			kind := safetensorsKinds[t.kind]
-			if kind == "" || t.span.end > h.data || t.length != t.len() {
+			if weightSizes[t.dtype] == 0 || t.span.end > h.data || t.length != t.len() {
 				continue
 			}
-			f.weights = append(f.weights, weight{t.name, kind, t.shape, file, size - h.data + t.start})
+			f.weights = append(f.weights, weight{t.name, t.dtype, t.shape, file, size - h.data + t.start})
 		}
 	}
 	return nil
-}
-
-// torchKinds are torch's storages and dtypes in NumPy's words.
-var torchKinds = map[string]string{
-	"DoubleStorage": "float64", "FloatStorage": "float32", "HalfStorage": "float16", "BFloat16Storage": "bfloat16",
-	"float64": "float64", "float32": "float32", "float16": "float16", "bfloat16": "bfloat16",
 }
 
 // openTorchWeights finds the tensors of a checkpoint. In the form of before
@@ -157,8 +147,8 @@ func openTorchWeights(f *weightFile, path string) error {
 		return err
 	}
 	for _, t := range c.placed {
-		kind := torchKinds[t.kind]
-		if kind == "" || t.offset < 0 || !dense(t.shape, t.stride) {
+		kind := torchType(t.kind)
+		if weightSizes[kind] == 0 || t.offset < 0 || !dense(t.shape, t.stride) {
 			continue
 		}
 		data, length, err := a.entry("data/" + t.storage)
@@ -234,12 +224,17 @@ var normalizationNames = [][4]string{
 	{"gamma", "beta", "moving_mean", "moving_variance"},
 }
 
+func (f *weightFile) byName() map[string]*weight {
+	named := map[string]*weight{}
+	for i := range f.weights {
+		named[f.weights[i].name] = &f.weights[i]
+	}
+	return named
+}
+
 // normalizations are the batch normalizations of a file of weights, by name.
 func (f *weightFile) normalizations() (layers []normalizationLayer, err error) {
-	byName := map[string]*weight{}
-	for i := range f.weights {
-		byName[f.weights[i].name] = &f.weights[i]
-	}
+	byName := f.byName()
 	for i := range f.weights {
 		mean := &f.weights[i]
 		for _, names := range normalizationNames {
