@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"io"
 	"io/fs"
 	"os"
 	"os/user"
@@ -70,15 +71,8 @@ func read(system fs.FS, name string) string {
 		return ""
 	}
 	defer file.Close()
-	data := make([]byte, maxSystemFile)
-	n := 0
-	for n < len(data) {
-		more, err := file.Read(data[n:])
-		if n += more; err != nil || more == 0 {
-			break
-		}
-	}
-	return strings.TrimSpace(string(data[:n]))
+	data, _ := io.ReadAll(io.LimitReader(file, maxSystemFile)) // what there is
+	return strings.TrimSpace(string(data))
 }
 
 func exists(system fs.FS, name string) bool {

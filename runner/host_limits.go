@@ -17,7 +17,8 @@ type group struct {
 
 // limits reads what control groups allow, cgroups(7).
 func limits(system fs.FS) Limits {
-	memory, cpu := findGroup(system, "memory"), findGroup(system, "cpu")
+	groups, mounts := read(system, "proc/self/cgroup"), read(system, "proc/self/mountinfo")
+	memory, cpu := findGroup(groups, mounts, "memory"), findGroup(groups, mounts, "cpu")
 	l := Limits{Cgroup: memory.version}
 	if l.Cgroup == "" {
 		l.Cgroup = cpu.version
@@ -37,10 +38,11 @@ func limits(system fs.FS) Limits {
 }
 
 // findGroup looks for a controller's hierarchy among the mounts: one of its
-// own (v1), else the unified one.
-func findGroup(system fs.FS, controller string) (g group) {
+// own (v1), else the unified one. It is given /proc/self/cgroup and
+// /proc/self/mountinfo.
+func findGroup(groups, mounts, controller string) (g group) {
 	paths := map[string]string{}
-	for line := range strings.Lines(read(system, "proc/self/cgroup")) {
+	for line := range strings.Lines(groups) {
 		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
 		if len(fields) == 3 {
 			for _, name := range strings.Split(fields[1], ",") {
@@ -48,7 +50,7 @@ func findGroup(system fs.FS, controller string) (g group) {
 			}
 		}
 	}
-	for line := range strings.Lines(read(system, "proc/self/mountinfo")) {
+	for line := range strings.Lines(mounts) {
 		before, after, _ := strings.Cut(line, " - ")
 		where, what := strings.Fields(before), strings.Fields(after)
 		if len(where) < 5 || len(what) < 3 {

@@ -203,7 +203,7 @@ func TestLimits(t *testing.T) {
 
 // TestLimitsOfARealGroup puts this process into one, where that can be done.
 func TestLimitsOfARealGroup(t *testing.T) {
-	before := findGroup(systemFiles(), "memory")
+	before := findGroup(read(systemFiles(), "proc/self/cgroup"), read(systemFiles(), "proc/self/mountinfo"), "memory")
 	dir := filepath.Join("/", before.dir, fmt.Sprintf("convrun-test-%d", os.Getpid()))
 	limit := map[string]string{"v1": "memory.limit_in_bytes", "v2": "memory.max"}[before.version]
 	if limit == "" || os.Mkdir(dir, 0o755) != nil {

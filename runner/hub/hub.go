@@ -62,7 +62,7 @@ type Source struct {
 // Sources finds the sources of the files, in the caches that the environment
 // names; sorted by hub, repository, revision and location.
 func Sources(files []File, environ []string) []Source {
-	s := &search{found: map[string]*source{}, refs: map[string][]ref{}, links: map[string]map[string][]string{}}
+	s := &search{found: map[string]*source{}, refs: map[string][]ref{}, links: map[string]map[string][]string{}, real: map[string]string{}}
 	s.torch, s.keras, s.kaggle = caches(environ)
 	for _, f := range files {
 		s.findRef(f)
@@ -115,6 +115,8 @@ type search struct {
 	refs map[string][]ref
 	// links from a blob of a repository's folder to the snapshots' names of it.
 	links map[string]map[string][]string
+	// real are folders without links, "" for one that is not there.
+	real map[string]string
 }
 
 type ref struct {
@@ -168,10 +170,20 @@ func (s *search) find(f File) {
 	}
 }
 
+// resolved is a folder without links, "" when it is not there.
+func (s *search) resolved(folder string) string {
+	real, known := s.real[folder]
+	if !known {
+		real, _ = filepath.EvalSymlinks(folder)
+		s.real[folder] = real
+	}
+	return real
+}
+
 // below is a path relative to a folder, with slashes.
-func below(folder, name string) (string, bool) {
+func (s *search) below(folder, name string) (string, bool) {
 	rest, ok := strings.CutPrefix(name, folder+string(filepath.Separator))
-	if real, err := filepath.EvalSymlinks(folder); !ok && err == nil {
+	if real := s.resolved(folder); !ok && real != "" {
 		rest, ok = strings.CutPrefix(name, real+string(filepath.Separator))
 	}
 	return filepath.ToSlash(rest), ok
@@ -207,7 +219,7 @@ func (s *search) huggingFace(name string, f File) bool {
 		return false
 	}
 	folder, repository, revision := m[1], m[2], m[3]
-	if real, err := filepath.EvalSymlinks(folder); err == nil {
+	if real := s.resolved(folder); real != "" {
 		folder = real // as the refs are known
 	}
 	s.add(path.Join(folder, "snapshots", revision), m[4], f, func() Source {
@@ -278,7 +290,7 @@ var digestInName = regexp.MustCompile(`-([a-f0-9]+)\.`)
 // torchHub knows what torch.hub keeps: single files under "checkpoints", and
 // for each repository a folder OWNER_NAME_REF with the code.
 func (s *search) torchHub(name string, f File) bool {
-	rest, ok := below(s.torch, name)
+	rest, ok := s.below(s.torch, name)
 	if !ok {
 		return false
 	}
@@ -353,7 +365,7 @@ func (s *search) splitTorch(folder, rest string) (name, reference string, ok boo
 // kerasFile knows what keras.utils.get_file keeps: files under the names that
 // they were asked for by.
 func (s *search) kerasFile(name string, f File) bool {
-	rest, ok := below(s.keras, name)
+	rest, ok := s.below(s.keras, name)
 	if !ok || !strings.HasPrefix(rest, "models/") && !strings.HasPrefix(rest, "datasets/") {
 		return false
 	}
@@ -374,7 +386,7 @@ var (
 )
 
 func (s *search) kaggleHub(name string, f File) bool {
-	rest, ok := below(s.kaggle, name)
+	rest, ok := s.below(s.kaggle, name)
 	if !ok {
 		return false
 	}

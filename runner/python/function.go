@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // Function is a Python function that a user wants observed besides those that
@@ -23,10 +24,10 @@ type Function struct {
 func (f Function) String() string { return f.Module + ":" + f.Path }
 
 // identifier is a name in Python (Language Reference, section 2.3), and dotted
-// are several.
+// are several. Few runs need them, and they are large.
 var (
-	identifier = regexp.MustCompile(`^[\pL_][\pL\pN_]*$`)
-	dotted     = regexp.MustCompile(`^[\pL_][\pL\pN_]*(\.[\pL_][\pL\pN_]*)*$`)
+	identifier = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[\pL_][\pL\pN_]*$`) })
+	dotted     = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[\pL_][\pL\pN_]*(\.[\pL_][\pL\pN_]*)*$`) })
 )
 
 // ParseFunction reads "module:function", where function may be a method of a
@@ -34,7 +35,7 @@ var (
 func ParseFunction(text string) (Function, error) {
 	module, path, _ := strings.Cut(text, ":")
 	f := Function{Module: module, Path: path}
-	if !dotted.MatchString(module) || !dotted.MatchString(path) {
+	if !dotted().MatchString(module) || !dotted().MatchString(path) {
 		return f, fmt.Errorf("function %q: expected MODULE:FUNCTION, for example mypackage.export:convert or mypackage.export:Exporter.convert", text)
 	}
 	if module == "__main__" {
@@ -50,7 +51,7 @@ func (f Function) Check() error {
 		names = append(names, f.Model)
 	}
 	for _, name := range names {
-		if !identifier.MatchString(name) {
+		if !identifier().MatchString(name) {
 			return fmt.Errorf("function %s: %q is no name of a parameter", f, name)
 		}
 	}
