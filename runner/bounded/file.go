@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"strings"
 )
 
 // Read reads a file that must not be larger than limit.
@@ -53,4 +54,17 @@ func Lines(text []byte) iter.Seq[[]byte] {
 			}
 		}
 	}
+}
+
+// MaxText bounds a name, a version or an address that a stranger wrote, in
+// bytes.
+const MaxText = 500
+
+// Shortened cuts such text to what a log has room for, and makes it valid UTF-8.
+func Shortened(text string) string {
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	if len(text) <= MaxText {
+		return text
+	}
+	return strings.ToValidUTF8(text[:MaxText], "") + "…"
 }

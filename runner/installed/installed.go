@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/convrun/convrun/runner/bounded"
 	"github.com/convrun/convrun/runner/purl"
 )
 
@@ -26,7 +27,6 @@ import (
 const (
 	maxList   = 64 << 20 // one database, or one list of files
 	maxHeader = 256 << 10
-	maxText   = 500
 	// maxRead bounds the bytes that are read again for digests which only the
 	// installer's record has (MD5 of dpkg, SHA-1 of apk).
 	maxRead = 16 << 20
@@ -316,18 +316,9 @@ func (s *search) read(path string, sum hash.Hash) (digest, reason string) {
 
 // named sets what names a package.
 func (o *owner) named(kind, namespace, name, version, record string, qualifiers ...string) {
-	o.Name, o.Version, o.Record = shortened(name), shortened(version), record
-	o.PURL = purl.New(kind, shortened(namespace), o.Name, o.Version, qualifiers...)
+	o.Name, o.Version, o.Record = bounded.Shortened(name), bounded.Shortened(version), record
+	o.PURL = purl.New(kind, bounded.Shortened(namespace), o.Name, o.Version, qualifiers...)
 	if o.Version == "" {
 		o.Version = unknown + "the record does not say"
 	}
-}
-
-// shortened cuts text from strangers to what a log has room for.
-func shortened(text string) string {
-	text = strings.ToValidUTF8(text, "\uFFFD")
-	if len(text) <= maxText {
-		return text
-	}
-	return strings.ToValidUTF8(text[:maxText], "") + "…"
 }

@@ -50,7 +50,7 @@ func (s *search) claimJar(path string) error {
 			found++
 			o := jarOwner()
 			o.named("maven", values["groupId"], values["artifactId"], values["version"], path)
-			o.Name = shortened(values["groupId"] + ":" + values["artifactId"])
+			o.Name = bounded.Shortened(values["groupId"] + ":" + values["artifactId"])
 			s.claim(o, []byte(path), "", "")
 			s.add(o)
 		}

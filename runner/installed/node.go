@@ -77,5 +77,5 @@ func (s *search) nameNode(o *owner, folder, name string) {
 		scope, base = "", manifest.Name
 	}
 	o.named("npm", scope, base, manifest.Version, record)
-	o.Name = shortened(manifest.Name)
+	o.Name = bounded.Shortened(manifest.Name)
 }

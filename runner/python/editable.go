@@ -51,7 +51,7 @@ func (d directURL) folder() (string, bool) {
 // folder of an editable install is at; empty when neither is meant.
 func (d directURL) commit() string {
 	if d.VCS.Commit != "" {
-		return shortened(d.VCS.Name + " " + d.VCS.Commit)
+		return bounded.Shortened(d.VCS.Name + " " + d.VCS.Commit)
 	}
 	if folder, ok := d.folder(); ok && d.Dir.Editable {
 		return checkedOut(folder)

@@ -109,11 +109,11 @@ func (f *found) readMetadata() (problem string) {
 	}
 	f.setMetadata(text)
 	if text, err := bounded.Read(filepath.Join(f.metadata, "INSTALLER"), maxHeader); err == nil {
-		f.installer = shortened(strings.TrimSpace(string(text)))
+		f.installer = bounded.Shortened(strings.TrimSpace(string(text)))
 	}
 	if text, err := bounded.Read(filepath.Join(f.metadata, "direct_url.json"), maxHeader); err == nil {
 		if direct, ok := parseDirectURL(text); ok {
-			f.directURL, f.commit = shortened(direct.URL), direct.commit()
+			f.directURL, f.commit = bounded.Shortened(direct.URL), direct.commit()
 		} else {
 			problem = filepath.Join(f.metadata, "direct_url.json") + ": expected an object with a URL, found something else"
 		}
@@ -138,17 +138,5 @@ func (f *found) setMetadata(text []byte) {
 	if f.version == "" {
 		f.version = unknown + "its metadata does not say"
 	}
-	f.name, f.version = shortened(f.name), shortened(f.version)
-}
-
-// maxText bounds a name, a version or an address out of metadata.
-const maxText = 500
-
-// shortened cuts text from strangers to what a log has room for.
-func shortened(text string) string {
-	text = strings.ToValidUTF8(text, "\uFFFD")
-	if len(text) <= maxText {
-		return text
-	}
-	return strings.ToValidUTF8(text[:maxText], "") + "…"
+	f.name, f.version = bounded.Shortened(f.name), bounded.Shortened(f.version)
 }

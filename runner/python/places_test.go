@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/convrun/convrun/runner/bounded"
 )
 
 func TestOtherLayouts(t *testing.T) {
@@ -117,7 +119,7 @@ func TestHostileMetadata(t *testing.T) {
 		t.Fatalf("got %+v", got)
 	}
 	d := got.Distributions[0]
-	if len(d.Name) > maxText+10 || strings.ContainsAny(d.PURL, "\x1b<>/"[:3]) || strings.Contains(d.PURL, "/..") {
+	if len(d.Name) > bounded.MaxText+10 || strings.ContainsAny(d.PURL, "\x1b<>/"[:3]) || strings.Contains(d.PURL, "/..") {
 		t.Errorf("name %q, purl %q", d.Name, d.PURL)
 	}
 	if len(got.Problems) != 2 || !strings.Contains(strings.Join(got.Problems, "\n"), "RECORD: 1000 lines cannot be read") {

@@ -244,7 +244,7 @@ func (s *scan) claim(f *found, file *wantedFile, name, algorithm, expected strin
 // title is name and version as the metadata folder is called.
 func (f *found) title() string {
 	name, version := splitEntry(filepath.Base(f.metadata))
-	return shortened(strings.TrimSpace(name + " " + version))
+	return bounded.Shortened(strings.TrimSpace(name + " " + version))
 }
 
 // recordPath is the absolute path that a line of RECORD names, written into
