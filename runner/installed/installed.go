@@ -200,7 +200,7 @@ func (s *search) claim(o *owner, path []byte, algorithm, expected string) bool {
 
 // add keeps a package that has claimed a file.
 func (s *search) add(o *owner) {
-	if len(o.claims) > 0 && !slices.Contains(s.owners, o) {
+	if len(o.claims) > 0 {
 		s.owners = append(s.owners, o)
 	}
 }

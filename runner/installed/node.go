@@ -28,8 +28,10 @@ func (s *search) node() {
 		}
 		if o.Name != "" {
 			s.claim(o, []byte(path), "", "")
-			s.add(o)
 		}
+	}
+	for _, o := range found {
+		s.add(o)
 	}
 }
 
