@@ -85,7 +85,7 @@ class Recorder:
                 self.instrument(sys.modules[module], rows)
 
     def find_spec(self, name, path, target):
-        """Finds a module of HOOKS with the other finders, and arranges that
+        """Finds a module of the table with the other finders, and arranges that
         its functions are instrumented once it has been executed."""
         rows = self.table.get(name)
         if rows is None:
@@ -840,7 +840,7 @@ def tree_census(model, result, children):
         count[1] += module.training is True
         parameters.update((id(p), p.shape) for _, p in module._parameters.items() if p is not None)
         todo.extend(child for _, child in getattr(module, children).items())
-    result["modules"] = [{"class": n, "count": c, "training": t} for n, (c, t) in sorted(counts.items())]
+    result["modules"] = by_class(counts)
     result["parameters"] = total(parameters.values())
 
 
@@ -853,7 +853,7 @@ def keras_census(model, result):
         seen.add(id(layer))
         counts[qualified(type(layer))] = counts.get(qualified(type(layer)), 0) + 1
         todo.extend(getattr(layer, "layers", None) or ())
-    result["modules"] = [{"class": n, "count": c, "training": 0} for n, c in sorted(counts.items())]
+    result["modules"] = by_class({n: (c, 0) for n, c in counts.items()})
     weights = model.weights if hasattr(model, "weights") else model.variables  # those of a tf.Module
     result["parameters"] = total({id(w): w.shape for w in weights}.values())
 
@@ -879,7 +879,7 @@ def sklearn_census(model, result):
             todo.extend(value.values())
         elif is_a(value, "numpy", "ndarray") and value.dtype.hasobject:
             todo.extend(value.flat)  # where ensembles keep their estimators
-    result["modules"] = [{"class": n, "count": c, "training": 0} for n, c in sorted(counts.items())]
+    result["modules"] = by_class({n: (c, 0) for n, c in counts.items()})
 
 
 def onnx_census(model, result):
@@ -894,7 +894,7 @@ def onnx_census(model, result):
         count = counts.setdefault(name, [0, 0])
         count[0] += 1
         count[1] += node.op_type in ("BatchNormalization", "Dropout") and trains(node, flags, before)
-    result["modules"] = [{"class": n, "count": c, "training": t} for n, (c, t) in sorted(counts.items())]
+    result["modules"] = by_class(counts)
     result["parameters"] = total(tensor.dims for tensor in model.graph.initializer)
 
 
@@ -910,6 +910,12 @@ def trains(node, flags, before):
         return False
     flag = flags.get(node.input[2])
     return flag is None or any(flag.int32_data) or any(flag.raw_data)  # None is computed
+
+
+def by_class(counts):
+    """What a census records of classes, each with how many it has and how many
+    of these act as in training."""
+    return [{"class": n, "count": c, "training": t} for n, (c, t) in sorted(counts.items())]
 
 
 def total(shapes):

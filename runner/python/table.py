@@ -23,7 +23,8 @@ class Row:
 
 # Module, then the function in it: what is observed. A function that another
 # row's function calls is a part of that one and is not recorded, unless its row
-# says so; one that was added by the user hides no other and is hidden by none. The top-level module is one of the triggers in sitecustomize.py.
+# says so; one that was added by the user hides no other and is hidden by none.
+# The top-level module is one of the triggers in sitecustomize.py.
 TABLE = {
     "torch.onnx": {
         "export": Row("torch.onnx.export", "torch", model="model", writes=("f",)),
